@@ -1,0 +1,80 @@
+/// What RedisRateLimiter and Reservation stand on: asks the algorithm for a batch, hands it to the client, keeps the
+/// denials in mind, and applies the FailurePolicy. Arguments are checked by the doors above it.
+/// Thread safety: every function may be called from all threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string_view>
+
+#include "tollgate/algorithm/deny_memory.hpp"
+#include "tollgate/algorithm/fixed_window.hpp"
+#include "tollgate/call_options.hpp"
+#include "tollgate/decision.hpp"
+#include "tollgate/detail/fork_local.hpp"
+#include "tollgate/rate_limit_config.hpp"
+#include "tollgate/redis/redis_client.hpp"
+
+namespace tollgate::inline v0 {
+
+/// What was posted (undo, settle, repair) and did not reach Redis, or may not have: nothing is sent twice to make sure.
+struct Undelivered {
+  std::uint64_t batches = 0;
+  std::uint64_t tokens = 0;  ///< by which counters may stand too high or too low
+};
+
+/// A decision, and the failure behind it when Redis could not be asked; then the decision is the policy's.
+struct Outcome {
+  Decision decision;
+  Failure failure = {};
+  std::int64_t minute = 0;  ///< the window that was charged
+};
+
+class BudgetLimiter {
+ public:
+  BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config);
+  ~BudgetLimiter();
+  BudgetLimiter(const BudgetLimiter&) = delete;
+  BudgetLimiter& operator=(const BudgetLimiter&) = delete;
+
+  [[nodiscard]] const RateLimitConfig& config() const noexcept { return config_; }
+  [[nodiscard]] std::int64_t current_minute() const noexcept { return algorithm::unix_minute(clock_->now()); }
+
+  /// Charges `tokens`, or only looks when they are 0.
+  [[nodiscard]] Outcome consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
+
+  /// Charges `tokens` past the limit.
+  [[nodiscard]] Outcome record(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
+
+  [[nodiscard]] Failure reset(std::string_view user_id, const CallOptions& options);
+
+  /// Posts: adds `tokens` to a window past the limit, or gives them back when negative. Never throws for operational
+  /// reasons; what cannot be delivered is counted.
+  void adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens, std::string_view once_id) noexcept;
+
+  [[nodiscard]] Undelivered undelivered() const noexcept;
+
+ private:
+  class Memory;       // the DenyMemory behind its locks
+  class PostHandler;  // counts what was not delivered
+  class LateCharge;   // mends charges whose caller has gone
+
+  [[nodiscard]] algorithm::Request request(std::string_view user_id, std::int64_t tokens,
+                                           const CallOptions& options) const noexcept;
+  [[nodiscard]] Outcome look(const algorithm::Request& request, const CallOptions& options);
+  [[nodiscard]] Outcome charge(const algorithm::Request& request, const CallOptions& options);
+  void post_adjustment(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
+                       std::string_view once_id) noexcept;
+  [[nodiscard]] Outcome conclude(const algorithm::Request& request, algorithm::Answer answer) const;
+
+  const RateLimitConfig config_;
+  const algorithm::FixedWindow window_;
+  const std::shared_ptr<const Clock> clock_;
+  const std::shared_ptr<RedisClient> client_;
+  const std::unique_ptr<detail::ForkLocal<Memory>> memory_;  // null when switched off
+  const std::shared_ptr<PostHandler> post_handler_;
+  const std::shared_ptr<LateCharge> late_charge_;
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,22 @@
+/// What one call may say besides its arguments.
+#pragma once
+
+#include <chrono>
+#include <optional>
+#include <string_view>
+
+namespace tollgate::inline v0 {
+
+struct CallOptions {
+  /// When the call must have returned; it may be later or earlier than the client's command timeout, which holds when
+  /// nothing is given. A deadline in the past fails at once, and nothing is sent.
+  std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt;
+
+  /// Names this operation, 1 … 128 bytes, chosen by the caller and unique per user: repeating it within two minutes
+  /// returns the first answer and charges once. Nothing = each call is an operation of its own. Needs
+  /// Admission::kAtomic, and costs one more key per operation, of about 100 bytes in Redis for two minutes.
+  /// Read by consume, check_and_consume, try_consume, reserve, record and Reservation::settle.
+  std::optional<std::string_view> operation_id = std::nullopt;
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,24 @@
+/// The seam through which time comes in. Tests pass tollgate::testing::ManualClock.
+/// Thread safety: every implementation is read by many threads at once.
+#pragma once
+
+#include <chrono>
+#include <memory>
+
+namespace tollgate::inline v0 {
+
+class Clock {
+ public:
+  virtual ~Clock() = default;
+
+  /// Unix time: picks the minute that a request is charged to. May jump, also backwards.
+  [[nodiscard]] virtual std::chrono::system_clock::time_point now() const noexcept = 0;
+
+  /// Never goes back: measures how long a memory lasts.
+  [[nodiscard]] virtual std::chrono::steady_clock::time_point steady_now() const noexcept = 0;
+};
+
+/// The operating system's clocks; one object for the whole process.
+[[nodiscard]] std::shared_ptr<const Clock> system_clock();
+
+}  // namespace tollgate::inline v0

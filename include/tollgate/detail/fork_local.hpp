@@ -1,0 +1,59 @@
+/// State that a forked child must not share with its parent: locks that another thread may have held at the fork,
+/// connections, memories. The child gets a fresh object at its first use and leaves the inherited one alone.
+/// Thread safety: get() may be called from all threads.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <utility>
+
+namespace tollgate::inline v0::detail {
+
+/// Differs between a process and every child that it forks. One atomic load.
+[[nodiscard]] std::uint64_t fork_generation() noexcept;
+
+template <class T>
+class ForkLocal {
+ public:
+  /// `make` is given the object that was inherited from the parent, or null for the first.
+  using Make = std::function<std::unique_ptr<T>(T* inherited)>;
+
+  explicit ForkLocal(Make make = [](T*) { return std::make_unique<T>(); })
+      : make_(std::move(make)), current_(new Node{make_(nullptr), fork_generation()}) {}
+  ForkLocal(const ForkLocal&) = delete;
+  ForkLocal& operator=(const ForkLocal&) = delete;
+
+  /// In a forked child that never used it, the inherited object is left as it is: destroying a locked mutex, or
+  /// finishing another process's work, would be worse than the bytes.
+  ~ForkLocal() {
+    Node* node = current_.load(std::memory_order_acquire);
+    if (node->generation == fork_generation()) delete node;
+  }
+
+  [[nodiscard]] T& get() {
+    Node* node = current_.load(std::memory_order_acquire);
+    if (node->generation == fork_generation()) return *node->object;
+    return replace(node);
+  }
+
+ private:
+  struct Node {
+    std::unique_ptr<T> object;
+    std::uint64_t generation;
+  };
+
+  T& replace(Node* inherited) {
+    auto fresh = std::make_unique<Node>(Node{make_(inherited->object.get()), fork_generation()});
+    if (current_.compare_exchange_strong(inherited, fresh.get(), std::memory_order_acq_rel)) {
+      return *fresh.release()->object;
+    }
+    return *inherited->object;  // another thread of the child was first
+  }
+
+  Make make_;
+  std::atomic<Node*> current_;
+};
+
+}  // namespace tollgate::inline v0::detail

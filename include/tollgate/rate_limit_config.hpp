@@ -1,0 +1,53 @@
+/// How a limiter decides: plain options, checked once when the limiter is made.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "tollgate/clock.hpp"
+
+namespace tollgate::inline v0 {
+
+/// The largest number of tokens in any field or argument: what a Lua number holds exactly (2^53 - 1).
+inline constexpr std::int64_t kMaxTokens = (std::int64_t{1} << 53) - 1;
+
+enum class Admission : std::uint8_t {
+  kPipelined,  ///< INCRBY + EXPIRE in one round trip, undone on denial: what the Python service does
+  kAtomic,     ///< one script that checks, then adds: a denial writes nothing
+};
+
+/// What to answer when Redis could not be asked (no connection, no reply in time, an error reply).
+enum class FailurePolicy : std::uint8_t {
+  kThrow,       ///< throw tollgate::Error; try_consume denies instead
+  kAllow,       ///< let the request pass, uncounted: the budget is not kept while Redis is away
+  kDeny,        ///< refuse the request
+  kLocalShare,  ///< not in this version: refused when the limiter is made
+};
+
+struct RateLimitConfig {
+  /// Tokens per user and minute, 1 … kMaxTokens. It may differ between hosts: each admits up to its own.
+  std::int64_t max_tokens_per_minute = 10'000;
+
+  /// First part of every key, 0 … 512 bytes. Limiters with the same prefix share budgets.
+  std::string key_prefix = "ractogateway:ratelimit";
+
+  Admission admission = Admission::kPipelined;
+
+  FailurePolicy on_failure = FailurePolicy::kThrow;
+
+  /// How long this process remembers how little was left, and denies without asking what needs more. It never lets
+  /// anything pass, and tokens given back elsewhere are seen after this time. 0 … 60'000 ms; 0 = off: every request
+  /// asks Redis, and a kPipelined request that is denied again and again inflates the counter each time.
+  std::chrono::milliseconds deny_memory{1000};
+
+  /// Where time comes from; null = tollgate::system_clock().
+  std::shared_ptr<const Clock> clock = nullptr;
+
+  /// The key with which Reservation::token() is authenticated, 0 or 16 … 512 bytes, the same on every host. Empty:
+  /// tokens are protected against damage, but whoever knows this library can forge one. Appears in no message.
+  std::string token_secret = {};
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,27 @@
+/// From a URL to a client. Thread safety: connect() may be called from every thread; so may the client it returns.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string_view>
+
+#include "tollgate/redis/redis_client.hpp"
+
+namespace tollgate::inline v0 {
+
+/// Timeouts of a client; the URL's `connect_timeout_ms` and `command_timeout_ms` win over them.
+struct ClientOptions {
+  /// For one attempt: name resolution, connecting, AUTH and SELECT. 1 ms … 1 hour. It does not hold a caller longer
+  /// than that caller's own deadline: the next caller resumes the attempt.
+  std::chrono::milliseconds connect_timeout{1000};
+
+  /// For one call without a deadline of its own: queueing, connecting, writing and reading. 1 ms … 1 hour.
+  std::chrono::milliseconds command_timeout{250};
+};
+
+/// A client for `url` (see Url). Throws std::invalid_argument on a malformed URL, on `rediss://` (this build has no
+/// TLS) and on timeouts out of range. Does no I/O: the client connects at its first use.
+/// Each call makes a client of its own: a connection of its own, or for `memory://` a store of its own.
+[[nodiscard]] std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options = {});
+
+}  // namespace tollgate::inline v0

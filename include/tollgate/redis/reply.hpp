@@ -1,0 +1,75 @@
+/// What Redis answers: one Reply per command, and the BatchResult that a client brings back for a whole batch.
+/// Plain values. Thread safety: that of any value; distinct objects are independent.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "tollgate/detail/inline_vector.hpp"
+#include "tollgate/error.hpp"
+
+namespace tollgate::inline v0 {
+
+/// One RESP2 reply. Integers, nil and strings under 16 bytes hold no heap memory.
+class Reply {
+ public:
+  enum class Kind : std::uint8_t { kNil, kInteger, kString, kStatus, kError, kArray };
+
+  Reply() = default;  ///< nil
+  [[nodiscard]] static Reply integer(std::int64_t value) {
+    Reply reply{Kind::kInteger};
+    reply.integer_ = value;
+    return reply;
+  }
+  [[nodiscard]] static Reply string(std::string text) { return Reply{Kind::kString, std::move(text)}; }
+  [[nodiscard]] static Reply status(std::string text) { return Reply{Kind::kStatus, std::move(text)}; }
+  [[nodiscard]] static Reply error(std::string text) { return Reply{Kind::kError, std::move(text)}; }
+  [[nodiscard]] static Reply array(std::vector<Reply> elements) {
+    Reply reply{Kind::kArray};
+    reply.elements_ = std::move(elements);
+    return reply;
+  }
+
+  [[nodiscard]] Kind kind() const noexcept { return kind_; }
+  [[nodiscard]] bool is_nil() const noexcept { return kind_ == Kind::kNil; }
+  [[nodiscard]] bool is_error() const noexcept { return kind_ == Kind::kError; }
+
+  /// The number that this reply holds: an integer, or a string that is nothing but a decimal int64 (as GET
+  /// returns a counter); otherwise nothing.
+  [[nodiscard]] std::optional<std::int64_t> to_integer() const noexcept;
+
+  /// The bytes of a string, status or error; empty for the other kinds.
+  [[nodiscard]] const std::string& text() const noexcept { return text_; }
+
+  /// The elements of an array; empty for the other kinds.
+  [[nodiscard]] std::vector<Reply>& elements() noexcept { return elements_; }
+  [[nodiscard]] const std::vector<Reply>& elements() const noexcept { return elements_; }
+
+  bool operator==(const Reply&) const = default;
+
+ private:
+  explicit Reply(Kind kind) noexcept : kind_(kind) {}
+  Reply(Kind kind, std::string text) noexcept : kind_(kind), text_(std::move(text)) {}
+
+  Kind kind_ = Kind::kNil;
+  std::int64_t integer_ = 0;
+  std::string text_;
+  std::vector<Reply> elements_;
+};
+
+using Replies = detail::InlineVector<Reply, 2>;
+
+/// One reply per command, in order; or the failure that kept them away, and then `replies` is empty.
+/// An error *reply* is a reply, not a failure: the round trip was made.
+struct BatchResult {
+  Replies replies;
+  Failure failure;
+
+  [[nodiscard]] bool ok() const noexcept { return !failure.code; }
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,137 @@
+/// The door of tollgate: one token budget per user and minute, shared by every process on the same Redis.
+///
+///     tollgate::RedisRateLimiter limiter{"redis://localhost:6379/0", {.max_tokens_per_minute = 5'000}};
+///     if (!limiter.check_and_consume("user_42", estimated_tokens)) return too_many_requests();
+///
+/// Blocking: each function blocks for at most one round trip (two after a denial, see RateLimitConfig::deny_memory), and
+/// never past its deadline: CallOptions::deadline, or else the client's command timeout, 250 ms by default.
+/// Errors: std::invalid_argument, before anything is sent, when an argument is out of its range. tollgate::Error when
+/// Redis could not be asked, unless RateLimitConfig::on_failure says otherwise. Denial is a value, not an error.
+/// Thread safety: every function may be called from all threads; so may several limiters on one client.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <new>
+#include <stdexcept>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "tollgate/budget_limiter.hpp"
+#include "tollgate/detail/arguments.hpp"
+#include "tollgate/redis/connect.hpp"
+#include "tollgate/reservation.hpp"
+
+namespace tollgate::inline v0 {
+
+class RedisRateLimiter {
+ public:
+  /// Makes a client of its own for `url` (see connect()). No I/O: it connects at the first use.
+  explicit RedisRateLimiter(std::string_view url = "redis://localhost:6379/0", RateLimitConfig config = {})
+      : RedisRateLimiter(connect(url), std::move(config)) {}
+
+  /// Shares `client`, which must not be null, with whoever else holds it.
+  explicit RedisRateLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config = {})
+      : limiter_(std::make_shared<BudgetLimiter>(std::move(client), std::move(config))) {}
+
+  /// Whether `tokens` (0 … 2^53-1, default 1) were charged to the user; when not, nothing was.
+  /// `user_id`: 1 … 512 bytes of any kind.
+  [[nodiscard]] bool check_and_consume(std::string_view user_id, std::int64_t tokens = 1,
+                                       const CallOptions& options = {}) {
+    return consume(user_id, tokens, options).allowed;
+  }
+
+  /// As check_and_consume, and tells the state of the budget. `tokens` over the limit are denied without a round trip;
+  /// 0 tokens charge nothing and are allowed unless the counter stands above the limit.
+  [[nodiscard]] Decision consume(std::string_view user_id, std::int64_t tokens = 1, const CallOptions& options = {}) {
+    check(user_id, tokens, options);
+    return decide(limiter_->consume(user_id, tokens, options));
+  }
+
+  /// As consume, without exceptions, for outages under load: where kThrow would throw, it denies with `failure` set.
+  /// `failure` is std::errc::invalid_argument for an argument out of range.
+  [[nodiscard]] Decision try_consume(std::string_view user_id, std::int64_t tokens = 1,
+                                     const CallOptions& options = {}) noexcept {
+    Decision decision{.limit = limiter_->config().max_tokens_per_minute, .source = Source::kFallback};
+    try {
+      check(user_id, tokens, options);
+      decision = limiter_->consume(user_id, tokens, options).decision;
+    } catch (const std::invalid_argument&) {
+      decision.source = Source::kLocal;
+      decision.failure = std::make_error_code(std::errc::invalid_argument);
+    } catch (const std::bad_alloc&) {
+      decision.failure = std::make_error_code(std::errc::not_enough_memory);
+    } catch (...) {
+      decision.failure = std::make_error_code(std::errc::io_error);  // an injected client threw
+    }
+    return decision;
+  }
+
+  /// The state of the budget, charging nothing: consume with 0 tokens.
+  [[nodiscard]] Decision peek(std::string_view user_id, const CallOptions& options = {}) {
+    return consume(user_id, 0, options);
+  }
+
+  /// Tokens left in this minute, 0 … limit; the whole budget for a user who has spent nothing.
+  /// Throws tollgate::Error whatever on_failure says: no policy knows a number.
+  std::int64_t get_remaining(std::string_view user_id, const CallOptions& options = {}) {
+    check(user_id, 0, options);
+    Outcome outcome = limiter_->consume(user_id, 0, options);
+    if (outcome.failure.code) throw_failure(std::move(outcome.failure));
+    return outcome.decision.remaining.value_or(0);
+  }
+
+  /// Deletes every window of the user: the current and adjacent ones at once, then whatever a SCAN over the whole
+  /// keyspace finds. Other users' keys are left alone. Takes a round trip per 500 keys in Redis; the command timeout
+  /// holds for each, CallOptions::deadline for the whole. Throws tollgate::Error whatever on_failure says; a reset that
+  /// failed half-way may be repeated.
+  void reset(std::string_view user_id, const CallOptions& options = {}) {
+    check(user_id, 0, options);
+    if (Failure failure = limiter_->reset(user_id, options); failure.code) throw_failure(std::move(failure));
+  }
+
+  /// Charges an estimate now; settle the reservation when the real number is known. A denial is a Reservation that
+  /// holds nothing. `estimated_tokens`: as `tokens` of consume.
+  [[nodiscard]] Reservation reserve(std::string_view user_id, std::int64_t estimated_tokens,
+                                    const CallOptions& options = {}) {
+    detail::check_tokens("estimated_tokens", estimated_tokens);
+    check(user_id, 0, options);
+    return Reservation::make(limiter_, user_id, estimated_tokens, options);
+  }
+
+  /// The reservation that Reservation::token() described, in this process or another. Nothing is sent. Throws
+  /// std::invalid_argument when the token is damaged, forged or of another key_prefix or token_secret.
+  [[nodiscard]] Reservation adopt(std::string_view token) { return Reservation::adopt(limiter_, token); }
+
+  /// Charges `tokens` (0 … 2^53-1) after the fact, also past the limit: the debt shows as 0 remaining.
+  /// Throws tollgate::Error whatever on_failure says: the caller knows what was not recorded.
+  void record(std::string_view user_id, std::int64_t tokens, const CallOptions& options = {}) {
+    check(user_id, tokens, options);
+    if (tokens == 0) return;
+    if (Outcome outcome = limiter_->record(user_id, tokens, options); outcome.failure.code) {
+      throw_failure(std::move(outcome.failure));
+    }
+  }
+
+  /// What this limiter and its reservations could not deliver, since it was made.
+  [[nodiscard]] Undelivered undelivered() const noexcept { return limiter_->undelivered(); }
+
+ private:
+  void check(std::string_view user_id, std::int64_t tokens, const CallOptions& options) const {
+    detail::check_user_id(user_id);
+    detail::check_tokens("tokens", tokens);
+    detail::check_options(options, limiter_->config());
+  }
+
+  [[nodiscard]] Decision decide(Outcome outcome) const {
+    if (outcome.failure.code && limiter_->config().on_failure == FailurePolicy::kThrow) {
+      throw_failure(std::move(outcome.failure));
+    }
+    return outcome.decision;
+  }
+
+  std::shared_ptr<BudgetLimiter> limiter_;
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,76 @@
+/// An estimate that has been charged, and is settled when the real number of tokens is known.
+///
+///     auto reservation = limiter.reserve("user_42", estimate);
+///     if (!reservation.allowed()) return too_many_requests();
+///     reservation.settle(answer.tokens_used);
+///
+/// Destroyed without settle() or cancel(), the estimate stays charged. The destructor does no I/O; a reservation may
+/// outlive its limiter. After a reset of the user's budget, what is given back lowers the new counter, never below zero.
+/// Thread safety: one thread at a time; distinct reservations are independent.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "tollgate/budget_limiter.hpp"
+
+namespace tollgate::inline v0 {
+
+class Reservation {
+ public:
+  Reservation(Reservation&&) noexcept = default;
+  Reservation& operator=(Reservation&&) noexcept = default;
+  ~Reservation() = default;
+
+  [[nodiscard]] bool allowed() const noexcept { return decision_.allowed; }
+  [[nodiscard]] const Decision& decision() const noexcept { return decision_; }
+
+  /// What is charged now: the estimate and what was added; 0 when denied, settled or cancelled, and when
+  /// FailurePolicy::kAllow let the request pass uncounted.
+  [[nodiscard]] std::int64_t tokens() const noexcept { return earlier_ + held_; }
+
+  /// Charges `tokens` (0 … 2^53-1) more, when they fit into the budget of the current minute. Blocks for a round trip,
+  /// and fails as RedisRateLimiter::consume does. Throws std::logic_error once settled, cancelled or moved from.
+  /// Tokens of an earlier minute stay charged there from then on: that window no longer counts.
+  [[nodiscard]] Decision add(std::int64_t tokens, const CallOptions& options = {});
+
+  /// The request used `actual_tokens` (0 … 2^53-1) in all. Less than was charged: the rest is given back to the window
+  /// that was charged. More: the excess is charged to it, past the limit where need be. Returns at once; never throws
+  /// but std::invalid_argument. What cannot be delivered is counted by RedisRateLimiter::undelivered().
+  /// The second call, and one after cancel(), has no effect.
+  void settle(std::int64_t actual_tokens, const CallOptions& options = {});
+
+  /// The request used nothing: settle(0).
+  void cancel() noexcept;
+
+  /// This reservation as printable text of 150 … 1200 bytes, to settle it in another process with
+  /// RedisRateLimiter::adopt. However many settle it, one does. Holds the user id, readable by whoever has it; describes
+  /// what is held now, so take it after the last add(). Throws std::logic_error once settled, cancelled or moved from.
+  [[nodiscard]] std::string token();
+
+ private:
+  friend class RedisRateLimiter;
+
+  Reservation(std::shared_ptr<BudgetLimiter> limiter, std::string_view user_id)
+      : limiter_(std::move(limiter)), user_id_(user_id) {}
+
+  static Reservation make(std::shared_ptr<BudgetLimiter> limiter, std::string_view user_id, std::int64_t tokens,
+                          const CallOptions& options);
+  static Reservation adopt(std::shared_ptr<BudgetLimiter> limiter, std::string_view token);
+
+  Decision charge(std::int64_t tokens, const CallOptions& options);
+  void settle_once(std::int64_t actual_tokens, std::string_view once_id) noexcept;
+  void check_open(const char* what) const;
+
+  std::shared_ptr<BudgetLimiter> limiter_;  // null once settled, cancelled or moved from
+  std::string user_id_;
+  std::string once_id_;  // empty until token() lets others settle it too
+  Decision decision_;
+  std::int64_t minute_ = 0;   // the window that held_ was charged to
+  std::int64_t held_ = 0;     // tokens, in that window
+  std::int64_t earlier_ = 0;  // tokens, in windows before it
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,75 @@
+/// A private redis-server for tests: on a free loopback port and a Unix socket, with a temporary directory and nothing
+/// on disk, gone with the object. It never skips: without a redis-server the constructor throws.
+///
+///     tollgate::testing::RedisServer server;
+///     tollgate::RedisRateLimiter limiter{server.url()};
+///
+/// Needs `tollgate::testing` to be linked. The server dies with the test process, however that ends. A forked child may
+/// use the object, but its destructor does nothing there.
+/// Thread safety: every function may be called from all threads.
+#pragma once
+
+#include <sys/types.h>
+
+#include <atomic>
+#include <cstdint>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "tollgate/redis/reply.hpp"
+
+namespace tollgate::inline v0::testing {
+
+class RedisServer {
+ public:
+  /// Starts `redis-server` from the environment variable TOLLGATE_REDIS_SERVER or else from PATH, and waits until it
+  /// answers PING. `arguments` come after our own and win over them: {"--appendonly", "yes"}.
+  /// Throws std::runtime_error with the reason and the end of the server's log when it is not up within 10 s.
+  explicit RedisServer(std::vector<std::string> arguments = {});
+  RedisServer(const RedisServer&) = delete;
+  RedisServer& operator=(const RedisServer&) = delete;
+
+  /// Stops the server (SIGTERM, after 2 s SIGKILL), also a paused one, and deletes its directory.
+  ~RedisServer();
+
+  [[nodiscard]] std::string url() const;       ///< redis://127.0.0.1:<port>/0
+  [[nodiscard]] std::string unix_url() const;  ///< unix:///…/redis.sock
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
+  [[nodiscard]] pid_t pid() const noexcept { return pid_; }  ///< 0 while it is not running
+  [[nodiscard]] std::string log_tail() const;                ///< at most its last 2000 bytes
+
+  void pause();    ///< SIGSTOP; returns when it has stopped: connections stay open, nothing is answered
+  void resume();   ///< SIGCONT
+  void kill();     ///< SIGKILL; returns when the process is gone
+  void stop();     ///< as the destructor does, but the directory stays
+  void restart();  ///< stops it when it runs, and starts it on the same port and directory; throws as the constructor
+
+  /// Sends one command over a connection of its own, as a user of its own that may do everything (it survives a test
+  /// that changes passwords), and returns the reply. Throws std::runtime_error when there is none within 5 s.
+  Reply command(const std::vector<std::string>& arguments) const;
+
+  /// The keys of all databases that would never expire. Test suites assert that there are none.
+  [[nodiscard]] std::vector<std::string> keys_without_ttl() const;
+
+ private:
+  void start();  // throws; leaves nothing running when it does
+  void start_on(std::uint16_t port);
+  [[nodiscard]] bool wait_until_up(std::string* reason);
+  [[nodiscard]] bool has_exited();
+  void stop_locked();
+  void kill_locked();
+  void remove_directory() noexcept;
+
+  const std::vector<std::string> arguments_;
+  const std::string executable_;
+  const std::string directory_;
+  const std::string socket_;
+  const pid_t owner_;
+  mutable std::mutex mutex_;  // over the life of the process; not held while a command is under way
+  std::atomic<std::uint16_t> port_{0};
+  std::atomic<pid_t> pid_{0};
+};
+
+}  // namespace tollgate::inline v0::testing

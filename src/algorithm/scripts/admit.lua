@@ -1,0 +1,31 @@
+-- Admits ARGV[1] tokens to the counter KEYS[1] when they fit below the limit ARGV[2]; else writes nothing to it.
+-- ARGV[3]: seconds to live, set on a counter that has no expiry, and never re-armed.
+-- Replies with the new counter (0 or more) when admitted, with -1 - counter when denied.
+--
+-- KEYS[2], optional: the record of this operation, kept for ARGV[5] seconds. Then the reply is {that number, ARGV[4]},
+-- ARGV[4] being the counter's minute, and a repetition is answered with what the first was.
+local record = KEYS[2]
+if record then
+  local first = redis.call('GET', record)
+  if first then
+    local answer, minute = string.match(first, '^(%-?%d+) (%-?%d+)$')
+    return {tonumber(answer), tonumber(minute)}
+  end
+end
+
+local tokens, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
+local used = tonumber(redis.call('GET', KEYS[1]) or '0')
+if not used then return redis.error_reply('ERR value is not an integer or out of range') end
+used = math.max(used, 0)
+
+local answer
+if tokens <= limit - used then
+  answer = math.max(redis.call('INCRBY', KEYS[1], ARGV[1]), 0)
+  if redis.call('TTL', KEYS[1]) < 0 then redis.call('EXPIRE', KEYS[1], ARGV[3]) end
+else
+  answer = -1 - math.min(used, 9007199254740990)
+end
+
+if not record then return answer end
+redis.call('SET', record, string.format('%.0f %s', answer, ARGV[4]), 'EX', ARGV[5])
+return {answer, tonumber(ARGV[4])}

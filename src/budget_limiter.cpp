@@ -1,0 +1,229 @@
+#include "tollgate/budget_limiter.hpp"
+
+#include <array>
+#include <cstdlib>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+#include "tollgate/algorithm/reset_scan.hpp"
+#include "tollgate/detail/arguments.hpp"
+
+namespace tollgate::inline v0 {
+
+using algorithm::Answer;
+using algorithm::DenyMemory;
+using algorithm::Request;
+
+/// Sharded, so that threads asking for different users do not meet. 4096 users of at most 512 bytes: 3 MB at most.
+class BudgetLimiter::Memory {
+ public:
+  explicit Memory(std::chrono::milliseconds duration) {
+    for (Shard& shard : shards_) shard.memory.emplace(duration, kUsersPerShard);
+  }
+
+  struct Recall {
+    DenyMemory::Advice advice = DenyMemory::Advice::kCharge;
+    std::uint64_t resets = 0;  // seen when asked; what is learned across a reset is not remembered
+  };
+
+  Recall recall(const Request& request, DenyMemory::Time now) {
+    Shard& shard = shard_of(request.user_id);
+    const std::lock_guard lock{shard.mutex};
+    return {shard.memory->advise(request.user_id, algorithm::unix_minute(request.now), request.tokens, now),
+            shard.resets};
+  }
+
+  template <class Change>
+  void remember(std::string_view user_id, std::uint64_t resets, Change change) {
+    Shard& shard = shard_of(user_id);
+    const std::lock_guard lock{shard.mutex};
+    if (shard.resets == resets) change(*shard.memory);
+  }
+
+  void forget(std::string_view user_id) {
+    Shard& shard = shard_of(user_id);
+    const std::lock_guard lock{shard.mutex};
+    shard.memory->forget(user_id);
+    ++shard.resets;
+  }
+
+ private:
+  static constexpr std::size_t kShards = 16;
+  static constexpr std::size_t kUsersPerShard = 256;
+
+  struct Shard {
+    std::mutex mutex;
+    std::optional<DenyMemory> memory;
+    std::uint64_t resets = 0;
+  };
+
+  // Other bits of the hash than DenyMemory takes, or each shard would use one place in sixteen.
+  Shard& shard_of(std::string_view user_id) {
+    return shards_[(std::hash<std::string_view>{}(user_id) >> 32U) % kShards];
+  }
+
+  std::array<Shard, kShards> shards_;
+};
+
+class BudgetLimiter::PostHandler final : public ReplyHandler {
+ public:
+  void handle(RedisClient& /*client*/, const CommandBatch& batch, const BatchResult& result) noexcept override {
+    const bool answered = result.ok() && !result.replies.empty() && !result.replies[0].is_error();
+    if (!answered) count(batch);
+  }
+
+  void count(const CommandBatch& batch) noexcept {
+    batches_.fetch_add(1, std::memory_order_relaxed);
+    // The expiry that mends a lost charge carries seconds, not tokens.
+    if (batch.empty() || batch[0].operation != Operation::kScript) return;
+    tokens_.fetch_add(static_cast<std::uint64_t>(std::abs(batch[0].integers[0])), std::memory_order_relaxed);
+  }
+
+  [[nodiscard]] Undelivered undelivered() const noexcept {
+    return {batches_.load(std::memory_order_relaxed), tokens_.load(std::memory_order_relaxed)};
+  }
+
+ private:
+  std::atomic<std::uint64_t> batches_{0};
+  std::atomic<std::uint64_t> tokens_{0};
+};
+
+class BudgetLimiter::LateCharge final : public ReplyHandler {
+ public:
+  LateCharge(algorithm::CallerWasTold told, std::shared_ptr<PostHandler> post_handler)
+      : told_(told), post_handler_(std::move(post_handler)) {}
+
+  void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override {
+    try {
+      if (auto mending = algorithm::FixedWindow::mend_late_charge(batch, result, told_)) {
+        client.post(std::move(*mending), post_handler_);
+      }
+    } catch (...) {
+      post_handler_->count(batch);
+    }
+  }
+
+ private:
+  algorithm::CallerWasTold told_;
+  std::shared_ptr<PostHandler> post_handler_;
+};
+
+BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config)
+    : config_((detail::check_config(config), std::move(config))),
+      window_(config_.max_tokens_per_minute, config_.key_prefix, config_.admission),
+      clock_(config_.clock ? config_.clock : system_clock()),
+      client_(std::move(client)),
+      memory_(config_.deny_memory.count() == 0
+                  ? nullptr
+                  : std::make_unique<detail::ForkLocal<Memory>>([duration = config_.deny_memory](Memory*) {
+                      return std::make_unique<Memory>(duration);
+                    })),
+      post_handler_(std::make_shared<PostHandler>()),
+      late_charge_(std::make_shared<LateCharge>(config_.on_failure == FailurePolicy::kAllow
+                                                    ? algorithm::CallerWasTold::kYes
+                                                    : algorithm::CallerWasTold::kNo,
+                                                post_handler_)) {
+  if (!client_) throw std::invalid_argument("tollgate: client is null; it must be a RedisClient");
+}
+
+BudgetLimiter::~BudgetLimiter() = default;
+
+Request BudgetLimiter::request(std::string_view user_id, std::int64_t tokens,
+                               const CallOptions& options) const noexcept {
+  return {user_id, tokens, clock_->now(), options.operation_id.value_or(std::string_view{})};
+}
+
+Outcome BudgetLimiter::conclude(const Request& request, Answer answer) const {
+  if (!answer.failure.code) return {answer.decision, {}, answer.minute};
+  return {window_.fall_back(request, config_.on_failure, answer.failure.code), std::move(answer.failure),
+          algorithm::unix_minute(request.now)};
+}
+
+Outcome BudgetLimiter::consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
+  const Request request = this->request(user_id, tokens, options);
+  if (tokens > config_.max_tokens_per_minute) return {window_.deny_locally(request, true)};
+  return tokens == 0 ? look(request, options) : charge(request, options);
+}
+
+Outcome BudgetLimiter::look(const Request& request, const CallOptions& options) {
+  return conclude(request,
+                  window_.read_look(request, client_->execute(window_.look(request), options.deadline, nullptr)));
+}
+
+Outcome BudgetLimiter::charge(const Request& request, const CallOptions& options) {
+  const std::int64_t minute = algorithm::unix_minute(request.now);
+  // An operation with an id may have been admitted already: only Redis knows.
+  Memory* const memory = memory_ && request.operation_id.empty() ? &memory_->get() : nullptr;
+  const auto asked_at = memory != nullptr ? clock_->steady_now() : DenyMemory::Time{};
+  const auto recall = memory != nullptr ? memory->recall(request, asked_at) : Memory::Recall{};
+  const auto remember_left = [&](const Answer& answer) {
+    if (answer.used > config_.max_tokens_per_minute) return;  // somebody's charge is about to be undone
+    memory->remember(request.user_id, recall.resets, [&](DenyMemory& denials) {
+      denials.remember_left(request.user_id, minute, config_.max_tokens_per_minute - answer.used, asked_at);
+    });
+  };
+
+  if (recall.advice == DenyMemory::Advice::kDeny) return {window_.deny_locally(request, false)};
+  if (recall.advice == DenyMemory::Advice::kLook) {
+    Answer answer = window_.read_look(request, client_->execute(window_.look(request), options.deadline, nullptr));
+    if (!answer.failure.code) remember_left(answer);
+    if (answer.failure.code || !answer.decision.allowed) return conclude(request, std::move(answer));
+  }
+
+  const Answer answer =
+      window_.read_charge(request, client_->execute(window_.charge(request), options.deadline, late_charge_));
+  if (answer.must_undo) post_adjustment(request.user_id, minute, -request.tokens, {});
+  if (memory != nullptr && !answer.failure.code) {
+    if (config_.admission == Admission::kAtomic) {
+      if (!answer.decision.allowed) remember_left(answer);
+    } else if (!answer.decision.allowed) {
+      memory->remember(request.user_id, recall.resets, [&](DenyMemory& denials) {
+        denials.remember_denied(request.user_id, minute, request.tokens);
+      });
+    } else if (recall.advice == DenyMemory::Advice::kLook) {
+      memory->remember(request.user_id, recall.resets, [&](DenyMemory& denials) {
+        denials.remember_admitted(request.user_id, minute, request.tokens);
+      });
+    }
+  }
+  return conclude(request, answer);
+}
+
+Outcome BudgetLimiter::record(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
+  const Request request = this->request(user_id, tokens, options);
+  const CommandBatch batch =
+      window_.adjust(user_id, algorithm::unix_minute(request.now), tokens, true, request.operation_id);
+  return conclude(request, window_.read_adjust(request, client_->execute(batch, options.deadline, nullptr)));
+}
+
+Failure BudgetLimiter::reset(std::string_view user_id, const CallOptions& options) {
+  algorithm::ResetScan scan{config_.key_prefix, std::string{user_id}, current_minute()};
+  Failure failure;
+  while (!failure.code && !scan.done()) {
+    failure = scan.read(client_->execute(scan.next_batch(), options.deadline, nullptr));
+  }
+  if (memory_) memory_->get().forget(user_id);
+  return failure;
+}
+
+void BudgetLimiter::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
+                           std::string_view once_id) noexcept {
+  if (tokens < 0 && memory_) memory_->get().forget(user_id);
+  post_adjustment(user_id, minute, tokens, once_id);
+}
+
+void BudgetLimiter::post_adjustment(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
+                                    std::string_view once_id) noexcept {
+  CommandBatch batch;
+  try {
+    batch = window_.adjust(user_id, minute, tokens, minute == current_minute(), once_id);
+    client_->post(batch, post_handler_);
+  } catch (...) {
+    post_handler_->count(batch);
+  }
+}
+
+Undelivered BudgetLimiter::undelivered() const noexcept { return post_handler_->undelivered(); }
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,17 @@
+#include "tollgate/clock.hpp"
+
+namespace tollgate::inline v0 {
+
+std::shared_ptr<const Clock> system_clock() {
+  class SystemClock final : public Clock {
+   public:
+    std::chrono::system_clock::time_point now() const noexcept override { return std::chrono::system_clock::now(); }
+    std::chrono::steady_clock::time_point steady_now() const noexcept override {
+      return std::chrono::steady_clock::now();
+    }
+  };
+  static const auto clock = std::make_shared<const SystemClock>();
+  return clock;
+}
+
+}  // namespace tollgate::inline v0

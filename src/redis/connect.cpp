@@ -1,0 +1,40 @@
+#include "tollgate/redis/connect.hpp"
+
+#include <fmt/format.h>
+
+#include <stdexcept>
+
+#include "redis/hiredis_client.hpp"
+#include "tollgate/redis/memory_client.hpp"
+#include "tollgate/redis/url.hpp"
+
+namespace tollgate::inline v0 {
+namespace {
+
+std::chrono::milliseconds checked_timeout(const char* field, std::chrono::milliseconds timeout) {
+  constexpr std::chrono::milliseconds kLongest = std::chrono::hours{1};
+  if (timeout.count() < 1 || timeout > kLongest) {
+    throw std::invalid_argument(
+        fmt::format("tollgate: {} is {} ms; it must be 1 … {} ms", field, timeout.count(), kLongest.count()));
+  }
+  return timeout;
+}
+
+}  // namespace
+
+std::shared_ptr<RedisClient> connect(std::string_view text, ClientOptions options) {
+  const Url url = Url::parse(text);
+  options.connect_timeout =
+      checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
+  options.command_timeout =
+      checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
+  if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>();
+  if (url.scheme() == Url::Scheme::kRediss) {
+    throw std::invalid_argument(
+        fmt::format("tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory",
+                    url.to_string()));
+  }
+  return std::make_shared<HiredisClient>(url, options);
+}
+
+}  // namespace tollgate::inline v0

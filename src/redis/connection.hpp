@@ -1,0 +1,51 @@
+/// One established connection: the owner of a redisContext. Its descriptor is non-blocking; every wait is a poll with
+/// the caller's deadline. Writing touches only the descriptor and `outgoing`, reading only the parser, so that one
+/// thread may write while another reads.
+/// Thread safety: one writer and one reader at a time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "redis/reply_parser.hpp"
+#include "tollgate/error.hpp"
+
+namespace tollgate::inline v0 {
+
+class Connection {
+ public:
+  using Deadline = std::chrono::steady_clock::time_point;
+
+  /// Takes over `descriptor`, which must be connected, non-blocking and close-on-exec; also when it throws.
+  explicit Connection(int descriptor);
+
+  [[nodiscard]] int descriptor() const noexcept { return context_->fd; }
+
+  /// Sends what it can of `outgoing` without waiting and returns how much that was; sets write_failed on an error.
+  [[nodiscard]] std::size_t send() noexcept;
+
+  /// Waits until there is something to read, or room to write where `for_write`. False when the deadline came first.
+  [[nodiscard]] bool wait(Deadline deadline, bool for_write) const noexcept;
+
+  /// Appends to `replies` what can be read without waiting. A failure means that the connection has ended.
+  [[nodiscard]] Failure receive(std::vector<Reply>& replies);
+
+  // The writer's; guarded by the Pipeline's lock between turns.
+  std::string outgoing;       // the bytes that the writer is sending, and the rest of an exchange that left in part
+  bool writing = false;       // somebody is the writer
+  bool write_failed = false;  // no more is written; the reader will meet the end
+  bool has_answered = false;
+
+ private:
+  struct FreeContext {
+    void operator()(redisContext* context) const noexcept { redisFree(context); }
+  };
+
+  std::unique_ptr<redisContext, FreeContext> context_;
+  ReplyParser parser_;
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,298 @@
+#include "redis/pipeline.hpp"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <thread>
+#include <utility>
+
+#include "redis/backoff.hpp"
+#include "redis/resp_encoder.hpp"
+
+namespace tollgate::inline v0 {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+// Below so many exchanges in flight each caller sends at once.
+constexpr std::size_t kWriteThrough = 8;
+// A driver that sits blocked longer than this, and than Redis needs for what is in flight, is on a slow network.
+constexpr std::chrono::microseconds kSlowNetwork{400};
+constexpr std::chrono::microseconds kServicePerExchange{5};
+// A connection that has been silent for longer is looked at before it is trusted with a charge.
+constexpr std::chrono::microseconds kIdle{500};
+
+BatchResult failed(Failure failure) { return {{}, std::move(failure)}; }
+
+}  // namespace
+
+Pipeline::Pipeline(RedisClient& client, const Url& url, const ClientOptions& options)
+    : client_(client), url_(url), options_(options), random_(std::random_device{}()) {}
+
+Pipeline::~Pipeline() {
+  drain(Clock::now() + options_.command_timeout);
+  Lock lock{mutex_};
+  const Failure ended{Errc::kConnectionLost, false, "the client was destroyed"};
+  lose_connection({Errc::kConnectionLost, true, "the client was destroyed"});
+  queue_.fail_pending_posts(ended, finished_);
+  queue_.fail_pending_calls(ended, finished_);
+  settle_finished(lock);
+}
+
+void Pipeline::close_in_child() noexcept {
+  const int descriptor = descriptor_.load(std::memory_order_relaxed);
+  if (descriptor >= 0) ::close(descriptor);
+}
+
+bool Pipeline::connecting_is_due(Time now) const noexcept {
+  return connection_ != nullptr || attempt_ != nullptr || now >= retry_at_;
+}
+
+bool Pipeline::may_write() const noexcept {
+  return connection_ != nullptr && !connection_->writing && !connection_->write_failed;
+}
+
+bool Pipeline::writes_at_once() const noexcept {
+  return queue_.in_flight() < kWriteThrough || blocked_ > kSlowNetwork;
+}
+
+BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
+                              const std::shared_ptr<ReplyHandler>& late) {
+  const Time now = Clock::now();
+  const Time until = deadline.value_or(now + options_.command_timeout);
+  if (until <= now) return failed({Errc::kTimeout, false, "the deadline had passed before the call"});
+
+  thread_local std::string bytes;
+  bytes.clear();
+  append_resp(bytes, batch);
+
+  Lock lock{mutex_};
+  if (!connecting_is_due(now)) return failed(last_failure_);
+  const bool unread = queue_.in_flight() > 0;
+  const auto added = queue_.add_call(batch, bytes, late);
+  if (!added) return failed({Errc::kOverloaded, false, "4096 calls or 1 MiB are on their way"});
+  const Handle exchange = *added;
+
+  if (driver_ == nullptr) {
+    driver_ = &*exchange;
+    // What came in while nobody drove is read first: replies to what was posted, or the end of the connection.
+    if (connection_ && (unread || now - last_read_ > kIdle)) receive(lock, now);
+  } else if (may_write() && writes_at_once()) {
+    write(lock);
+  }
+
+  while (!exchange->done()) {
+    if (driver_ == &*exchange) {
+      drive(lock, until, [&] { return exchange->done(); });
+    } else {
+      wait_for_turn(lock, *exchange, until);
+    }
+    if (exchange->done() || Clock::now() < until) continue;
+
+    if (driver_ == &*exchange) driver_ = nullptr;
+    Failure timeout{Errc::kTimeout, false, connection_ ? "" : "while connecting to " + url_.to_string()};
+    timeout.may_have_executed = queue_.give_up(exchange);
+    if (driver_ == nullptr) pass_on(lock);
+    return failed(std::move(timeout));
+  }
+
+  if (driver_ == &*exchange) pass_on(lock);
+  BatchResult result = std::move(exchange->result);
+  queue_.release(exchange);
+  lock.unlock();
+  if (late && result.failure.may_have_executed) late->handle(client_, batch, result);
+  return result;
+}
+
+void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
+  thread_local std::string bytes;
+  bytes.clear();
+  append_resp(bytes, batch);
+
+  Lock lock{mutex_};
+  if (!queue_.add_post(batch, bytes, handler)) {
+    lock.unlock();
+    if (handler) handler->handle(client_, batch, failed({Errc::kOverloaded, false, "4096 posts are on their way"}));
+    return;
+  }
+  // With a driver about, it sends before it receives next, and sees that nothing is left when it leaves.
+  if (may_write() && (driver_ == nullptr || writes_at_once())) write(lock);
+}
+
+bool Pipeline::drain(Time deadline) {
+  Lock lock{mutex_};
+  while (queue_.posted() > 0) {
+    const Time now = Clock::now();
+    if (now >= deadline) return false;
+    if (driver_ == nullptr && connecting_is_due(now)) {
+      const Handle self = queue_.borrow();
+      driver_ = &*self;
+      drive(lock, deadline, [&] { return queue_.posted() == 0 || !connecting_is_due(Clock::now()); });
+      pass_on(lock);
+      queue_.release(self);
+    } else {
+      lock.unlock();
+      std::this_thread::sleep_for(std::min<Clock::duration>(std::chrono::milliseconds{1}, deadline - now));
+      lock.lock();
+    }
+  }
+  return true;
+}
+
+/// The driver's work, until `done` or `until`.
+template <class Done>
+void Pipeline::drive(Lock& lock, Time until, Done done) {
+  while (!done()) {
+    if (!connection_) {
+      if (Clock::now() >= until) return;
+      establish(lock, until);
+    } else {
+      if (queue_.has_pending() && may_write()) write(lock);
+      if (done() || !connection_) continue;
+      if (Clock::now() >= until) return;
+      receive(lock, until);
+    }
+  }
+}
+
+void Pipeline::establish(Lock& lock, Time until) {
+  const Time now = Clock::now();
+  if (!connecting_is_due(now)) {
+    queue_.fail_pending_calls(last_failure_, finished_);
+    return settle_finished(lock);
+  }
+  if (!attempt_) attempt_ = std::make_unique<ConnectAttempt>(url_, now + options_.connect_timeout, descriptor_);
+
+  lock.unlock();
+  const auto progress = attempt_->advance(until);
+  lock.lock();
+
+  switch (progress) {
+    case ConnectAttempt::Progress::kPending: return;
+    case ConnectAttempt::Progress::kConnected:
+      connection_ = attempt_->take_connection();
+      last_read_ = Clock::now();
+      blocked_ = {};
+      attempt_.reset();
+      return;
+    case ConnectAttempt::Progress::kFailed:
+      note_failed_attempt(attempt_->failure());
+      attempt_.reset();
+      queue_.fail_pending_calls(last_failure_, finished_);
+      return settle_finished(lock);
+  }
+}
+
+void Pipeline::note_failed_attempt(const Failure& failure) {
+  ++failed_attempts_;
+  last_failure_ = failure;
+  last_failure_.may_have_executed = false;
+  const double random = std::uniform_real_distribution<double>{0.0, 1.0}(random_);
+  retry_at_ = Clock::now() + backoff_delay(failed_attempts_, random);
+}
+
+void Pipeline::receive(Lock& lock, Time until) {
+  const std::shared_ptr<Connection> connection = connection_;
+  const bool blocked_on_write = may_write() && (queue_.has_pending() || !connection->outgoing.empty());
+  const std::size_t in_flight = queue_.in_flight();
+  lock.unlock();
+  const Time before = Clock::now();
+  if (until > before) static_cast<void>(connection->wait(until, blocked_on_write));
+  const Time after = Clock::now();
+  Failure failure = connection->receive(replies_);
+  lock.lock();
+
+  last_read_ = after;
+  if (!replies_.empty() && in_flight > 0) {
+    const auto service = kServicePerExchange * static_cast<std::int64_t>(in_flight);
+    const auto sample = std::max<std::chrono::nanoseconds>(after - before - service, std::chrono::nanoseconds{0});
+    blocked_ += (sample - blocked_) / 8;
+    connection->has_answered = true;
+    failed_attempts_ = 0;
+  }
+  for (Reply& reply : replies_) {
+    if (queue_.deliver(std::move(reply), finished_)) continue;
+    failure = {Errc::kProtocol, true, "a reply that belongs to no request"};
+    break;
+  }
+  replies_.clear();
+  if (failure.code) lose_connection(std::move(failure));
+  settle_finished(lock);
+}
+
+void Pipeline::lose_connection(Failure failure) {
+  if (connection_) {
+    // One that has worked is made again at once; one that never did counts as an attempt that failed.
+    if (!connection_->has_answered) note_failed_attempt(failure);
+    connection_.reset();
+    descriptor_.store(-1, std::memory_order_relaxed);
+  }
+  failure.may_have_executed = true;
+  queue_.fail_in_flight(failure, finished_);
+}
+
+/// Sends what is pending, and what others append meanwhile while it is to be sent at once.
+void Pipeline::write(Lock& lock) {
+  const std::shared_ptr<Connection> connection = connection_;
+  connection->writing = true;
+  do {
+    queue_.take_pending(connection->outgoing);
+    lock.unlock();
+    const std::size_t sent = connection->send();
+    lock.lock();
+    if (connection_ != connection) break;  // lost meanwhile; its exchanges have been told
+    std::string& outgoing = connection->outgoing;
+    if (sent < outgoing.size()) {
+      std::vector<Handle> withdrawn;
+      const std::size_t rest = queue_.put_back(outgoing.size() - sent, withdrawn);
+      outgoing.erase(0, sent);
+      outgoing.resize(rest);
+      for (const Handle exchange : withdrawn) {
+        lock.unlock();
+        tell(*exchange);
+        lock.lock();
+        queue_.release(exchange);
+      }
+      break;
+    }
+    outgoing.clear();
+  } while (queue_.has_pending() && writes_at_once());
+  connection->writing = false;
+}
+
+void Pipeline::wait_for_turn(Lock& lock, Exchange& exchange, Time until) {
+  lock.unlock();
+  exchange.wake.wait_until(until);
+  lock.lock();
+  exchange.wake.reset();
+}
+
+/// The driver leaves. Whoever has waited longest drives on; with nobody waiting, nothing pending stays behind.
+void Pipeline::pass_on(Lock& lock) {
+  const auto next = queue_.oldest_waiter();
+  driver_ = next ? &**next : nullptr;
+  if (next) {
+    (*next)->wake.signal();
+    return;
+  }
+  if (queue_.has_pending() && may_write()) write(lock);
+}
+
+/// Wakes the callers of what is finished, and tells the handlers of what nobody waits for.
+void Pipeline::settle_finished(Lock& lock) {
+  if (finished_.empty()) return;
+  // Sorted under the lock: once woken, a caller may release its exchange, and it may be in use again.
+  const auto told = std::partition(finished_.begin(), finished_.end(), [](Handle e) { return e->waited_for; });
+  lock.unlock();
+  for (auto exchange = finished_.begin(); exchange != told; ++exchange) (*exchange)->wake.signal();
+  for (auto exchange = told; exchange != finished_.end(); ++exchange) tell(**exchange);
+  lock.lock();
+  for (auto exchange = told; exchange != finished_.end(); ++exchange) queue_.release(*exchange);
+  finished_.clear();
+}
+
+void Pipeline::tell(const Exchange& exchange) {
+  if (exchange.handler) exchange.handler->handle(client_, *exchange.batch, exchange.result);
+}
+
+}  // namespace tollgate::inline v0

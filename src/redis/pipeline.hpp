@@ -1,0 +1,85 @@
+/// One connection, shared by all threads, without a thread of its own and without a lock held during I/O.
+///
+/// Two roles pass between the callers. The *driver* is one of them at a time: it connects, receives, hands replies to
+/// exchanges, wakes their callers, and passes the role on when its own reply is there. The *writer* is whoever sends
+/// what has been appended; one at a time. While little is in flight, or when the driver tends to sit blocked on a slow
+/// network, each caller sends at once; otherwise the bytes are left to the driver, who sends them before it receives
+/// next: so batches form by themselves exactly when there is load.
+/// Thread safety: every public function may be called from all threads.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <random>
+#include <vector>
+
+#include "redis/connect_attempt.hpp"
+#include "redis/connection.hpp"
+#include "redis/exchange_queue.hpp"
+#include "tollgate/redis/connect.hpp"
+#include "tollgate/redis/url.hpp"
+
+namespace tollgate::inline v0 {
+
+class Pipeline {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// `client` is what handlers are given.
+  Pipeline(RedisClient& client, const Url& url, const ClientOptions& options);
+  /// Finishes what was posted, within the command timeout; what is left then is failed.
+  ~Pipeline();
+  Pipeline(const Pipeline&) = delete;
+  Pipeline& operator=(const Pipeline&) = delete;
+
+  BatchResult execute(const CommandBatch& batch, RedisClient::Deadline deadline,
+                      const std::shared_ptr<ReplyHandler>& late);
+  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
+  bool drain(Time deadline);
+
+  /// In a forked child, on the inherited object, whose lock may be held for ever: closes the descriptor, and only that.
+  void close_in_child() noexcept;
+
+ private:
+  using Lock = std::unique_lock<std::mutex>;
+  using Handle = ExchangeQueue::Handle;
+
+  template <class Done>
+  void drive(Lock& lock, Time until, Done done);
+  void establish(Lock& lock, Time until);
+  void receive(Lock& lock, Time until);
+  void write(Lock& lock);
+  void wait_for_turn(Lock& lock, Exchange& exchange, Time until);
+  void pass_on(Lock& lock);
+  void settle_finished(Lock& lock);
+  void tell(const Exchange& exchange);
+
+  void lose_connection(Failure failure);
+  void note_failed_attempt(const Failure& failure);
+  [[nodiscard]] bool connecting_is_due(Time now) const noexcept;
+  [[nodiscard]] bool may_write() const noexcept;
+  [[nodiscard]] bool writes_at_once() const noexcept;
+
+  RedisClient& client_;
+  const Url url_;
+  const ClientOptions options_;
+
+  std::mutex mutex_;  // guards everything below; what only the driver touches says so
+  ExchangeQueue queue_;
+  const Exchange* driver_ = nullptr;
+  std::shared_ptr<Connection> connection_;
+  std::unique_ptr<ConnectAttempt> attempt_;  // advanced by the driver, without the lock
+  int failed_attempts_ = 0;                  // in a row
+  Time retry_at_ = Time::min();
+  Failure last_failure_;
+  Time last_read_ = Time::min();
+  std::chrono::nanoseconds blocked_{0};      // how long the driver sits blocked per exchange in flight, smoothed
+  std::vector<Reply> replies_;               // the driver's, without the lock
+  std::vector<Handle> finished_;             // the driver's, without the lock
+  std::minstd_rand random_;
+  std::atomic<int> descriptor_{-1};
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,86 @@
+#include "tollgate/reservation.hpp"
+
+#include <algorithm>
+#include <stdexcept>
+#include <utility>
+
+#include "reservation_token.hpp"
+#include "tollgate/detail/arguments.hpp"
+
+namespace tollgate::inline v0 {
+
+Reservation Reservation::make(std::shared_ptr<BudgetLimiter> limiter, std::string_view user_id, std::int64_t tokens,
+                              const CallOptions& options) {
+  Reservation reservation{std::move(limiter), user_id};
+  reservation.minute_ = reservation.limiter_->current_minute();
+  reservation.decision_ = reservation.charge(tokens, options);
+  return reservation;
+}
+
+Reservation Reservation::adopt(std::shared_ptr<BudgetLimiter> limiter, std::string_view token) {
+  ReservationToken fields = ReservationToken::decode(token, limiter->config());
+  Reservation reservation{std::move(limiter), fields.user_id};
+  reservation.once_id_ = std::move(fields.id);
+  reservation.decision_ = {.allowed = true,
+                           .limit = reservation.limiter_->config().max_tokens_per_minute,
+                           .source = Source::kLocal};
+  reservation.minute_ = fields.minute;
+  reservation.held_ = fields.held;
+  reservation.earlier_ = fields.earlier;
+  return reservation;
+}
+
+Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
+  Outcome outcome = limiter_->consume(user_id_, tokens, options);
+  const bool failed = static_cast<bool>(outcome.failure.code);
+  const bool in_doubt = outcome.failure.may_have_executed;
+  if (failed && limiter_->config().on_failure == FailurePolicy::kThrow) throw_failure(std::move(outcome.failure));
+  // Let pass by kAllow although the reply was lost: the charge is taken to stand, so that it is not made twice.
+  if (outcome.decision.allowed && (!failed || in_doubt)) {
+    if (outcome.minute != minute_) {
+      earlier_ += std::exchange(held_, 0);
+      minute_ = outcome.minute;
+    }
+    held_ += tokens;
+  }
+  return outcome.decision;
+}
+
+Decision Reservation::add(std::int64_t tokens, const CallOptions& options) {
+  detail::check_tokens("tokens", tokens);
+  check_open("add");
+  detail::check_options(options, limiter_->config());
+  return charge(tokens, options);
+}
+
+void Reservation::settle(std::int64_t actual_tokens, const CallOptions& options) {
+  detail::check_tokens("actual_tokens", actual_tokens);
+  if (!limiter_) return;
+  detail::check_options(options, limiter_->config());
+  settle_once(actual_tokens, options.operation_id.value_or(once_id_));
+}
+
+void Reservation::cancel() noexcept {
+  if (limiter_) settle_once(0, once_id_);
+}
+
+void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_id) noexcept {
+  const std::int64_t excess = std::max(actual_tokens - tokens(), -held_);
+  // With a name, nothing to adjust is posted too: it is the settlement that counts.
+  if (excess != 0 || !once_id.empty()) limiter_->adjust(user_id_, minute_, excess, once_id);
+  limiter_.reset();
+  held_ = 0;
+  earlier_ = 0;
+}
+
+std::string Reservation::token() {
+  check_open("token");
+  if (once_id_.empty()) once_id_ = ReservationToken::random_id();
+  return ReservationToken{user_id_, once_id_, minute_, held_, earlier_}.encode(limiter_->config());
+}
+
+void Reservation::check_open(const char* what) const {
+  if (!limiter_) throw std::logic_error(std::string{"tollgate: "} + what + "() on a reservation that has ended");
+}
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,30 @@
+/// A reservation as text, for another process: `tg1.<fields in hex>.<tag in hex>`. The tag is HMAC-SHA-256 (RFC 2104,
+/// FIPS 180-4) over key prefix and fields, under RateLimitConfig::token_secret.
+/// Thread safety: plain values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "tollgate/rate_limit_config.hpp"
+
+namespace tollgate::inline v0 {
+
+struct ReservationToken {
+  std::string user_id;
+  std::string id;  ///< names the settlement: it is made once
+  std::int64_t minute = 0;
+  std::int64_t held = 0;
+  std::int64_t earlier = 0;
+
+  [[nodiscard]] std::string encode(const RateLimitConfig& config) const;
+
+  /// Throws std::invalid_argument that says what is wrong with the token.
+  [[nodiscard]] static ReservationToken decode(std::string_view token, const RateLimitConfig& config);
+
+  /// 128 bits of the operating system's randomness, in hex.
+  [[nodiscard]] static std::string random_id();
+};
+
+}  // namespace tollgate::inline v0

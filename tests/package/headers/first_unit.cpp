@@ -1,0 +1,18 @@
+// One of two units that include every public header: what a header defines must be the same thing in both.
+#include <iostream>
+
+#include "everything.hpp"
+#include "units.hpp"
+
+units::Seen units::first() {
+  return {&tollgate::algorithm::kAdmitScript, &tollgate::kMaxTokens, &tollgate::error_category(),
+          &tollgate::algorithm::kWindowLength};
+}
+
+int main() {
+  if (!(units::first() == units::second())) {
+    std::cerr << "the two units see different objects\n";
+    return 1;
+  }
+  return units::admits() ? 0 : 1;
+}

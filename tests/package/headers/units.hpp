@@ -1,0 +1,19 @@
+/// What the two units of this program tell each other. Thread safety: plain values.
+#pragma once
+
+namespace units {
+
+/// Addresses of what headers define or declare.
+struct Seen {
+  const void* script;
+  const void* max_tokens;
+  const void* error_category;
+  const void* window_length;
+  bool operator==(const Seen&) const = default;
+};
+
+Seen first();
+Seen second();
+bool admits();
+
+}  // namespace units

@@ -1,0 +1,247 @@
+/// What the scripts promise, as a table: the same cases run against their Lua in a real Redis and against their C++
+/// twins in a Keyspace. Thread safety: plain values.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <optional>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "tollgate/algorithm/scripts.hpp"
+#include "tollgate/error.hpp"
+#include "tollgate/rate_limit_config.hpp"
+#include "tollgate/testing/print.hpp"
+#include "tollgate/testing/replies.hpp"
+
+namespace tollgate::inline v0::testing {
+
+struct StoredKey {
+  std::string key;
+  std::string value;
+  std::optional<std::int64_t> ttl;  // seconds; nothing = never expires
+};
+
+struct ScriptCase {
+  std::string name;
+  std::vector<StoredKey> before;
+  std::vector<std::int64_t> integers;
+  Reply reply;                     // an error stands for every error of its kind
+  std::vector<StoredKey> after;    // all keys that there are
+  std::string second_key = {};     // empty = the script is given one key
+  const Script* script = nullptr;  // filled in below
+};
+
+inline void PrintTo(const ScriptCase& script_case, std::ostream* out) { *out << script_case.name; }
+
+/// Where a case runs. Starts empty.
+class ScriptStore {
+ public:
+  virtual ~ScriptStore() = default;
+  virtual void put(const StoredKey& key) = 0;
+  virtual Reply run(const Script& script, const std::string& key, const std::string& second_key,
+                    const std::vector<std::int64_t>& integers) = 0;
+  virtual Reply get(const std::string& key) = 0;
+  virtual Reply ttl(const std::string& key) = 0;
+  virtual std::vector<std::string> keys() = 0;
+  /// Seconds that may pass while a case runs.
+  [[nodiscard]] virtual std::int64_t slack() const = 0;
+};
+
+inline constexpr std::int64_t kLargest = kMaxTokens;
+inline const std::string kCounter = "prefix:user:29012345";
+inline const std::string kRecord = "prefix:user:charge:op-1:4:";
+
+inline void expect_case_holds(ScriptStore& store, const ScriptCase& expected) {
+  for (const StoredKey& key : expected.before) store.put(key);
+  const Reply reply = store.run(*expected.script, kCounter, expected.second_key, expected.integers);
+  if (expected.reply.is_error()) {
+    ASSERT_TRUE(reply.is_error()) << ::testing::PrintToString(reply);
+    EXPECT_EQ(failure_from_error_reply(reply.text()).code, failure_from_error_reply(expected.reply.text()).code)
+        << reply.text();
+  } else {
+    EXPECT_EQ(reply, expected.reply);
+  }
+  std::vector<std::string> names;
+  for (const StoredKey& key : expected.after) {
+    names.push_back(key.key);
+    EXPECT_EQ(store.get(key.key), bulk(key.value)) << key.key;
+    const std::int64_t ttl = store.ttl(key.key).to_integer().value_or(-3);
+    EXPECT_LE(ttl, key.ttl.value_or(-1)) << key.key;
+    EXPECT_GE(ttl, key.ttl ? *key.ttl - store.slack() : -1) << key.key;
+  }
+  std::vector<std::string> found = store.keys();
+  std::sort(found.begin(), found.end());
+  std::sort(names.begin(), names.end());
+  EXPECT_EQ(found, names);
+}
+
+/// ARGV: tokens, limit, seconds to live; with a record also the minute and the record's seconds to live.
+inline std::vector<ScriptCase> admit_cases() {
+  const auto& c = kCounter;
+  const auto& r = kRecord;
+  const Reply not_a_number = error("ERR value is not an integer or out of range");
+  constexpr auto kNever = std::nullopt;
+  return {
+      {"FirstChargeMakesTheCounter", {}, {10, 100, 60}, integer(10), {{c, "10", 60}}},
+      {"WholeLimitFitsAtOnce", {}, {100, 100, 60}, integer(100), {{c, "100", 60}}},
+      {"LastTokensFitExactlyAndKeepTheTtl", {{c, "90", 17}}, {10, 100, 60}, integer(100), {{c, "100", 17}}},
+      {"OneOverIsDeniedAndWritesNothing", {{c, "90", 17}}, {11, 100, 60}, integer(-91), {{c, "90", 17}}},
+      {"FullCounterIsDenied", {{c, "100", 17}}, {1, 100, 60}, integer(-101), {{c, "100", 17}}},
+      {"DebtIsDenied", {{c, "150", 17}}, {1, 100, 60}, integer(-151), {{c, "150", 17}}},
+      {"DenialWithoutCounterMakesNone", {}, {101, 100, 60}, integer(-1), {}},
+      {"CounterWithoutTtlGetsOne", {{c, "5", kNever}}, {1, 100, 60}, integer(6), {{c, "6", 60}}},
+      {"DenialLeavesAMissingTtlMissing", {{c, "100", kNever}}, {1, 100, 60}, integer(-101), {{c, "100", kNever}}},
+      {"CounterRefundedToZeroKeepsItsTtl", {{c, "0", 17}}, {10, 100, 60}, integer(10), {{c, "10", 17}}},
+      {"NegativeCounterGrantsNoMoreThanTheLimit", {{c, "-5", 17}}, {101, 100, 60}, integer(-1), {{c, "-5", 17}}},
+      {"NegativeCounterIsAddedTo", {{c, "-5", 17}}, {10, 100, 60}, integer(5), {{c, "5", 17}}},
+      {"AdmittedIsNeverANegativeReply", {{c, "-20", 17}}, {10, 100, 60}, integer(0), {{c, "-10", 17}}},
+      {"TextIsNoCounter", {{c, "abc", 17}}, {10, 100, 60}, not_a_number, {{c, "abc", 17}}},
+      {"EmptyTextIsNoCounter", {{c, "", 17}}, {10, 100, 60}, not_a_number, {{c, "", 17}}},
+      {"FractionIsNoCounter", {{c, "1.5", 17}}, {10, 100, 60}, not_a_number, {{c, "1.5", 17}}},
+      {"FullFractionIsNoCounter", {{c, "99.5", 17}}, {10, 100, 60}, not_a_number, {{c, "99.5", 17}}},
+      {"LargestLimitFitsExactly",
+       {{c, std::to_string(kLargest - 1), 17}},
+       {1, kLargest, 60},
+       integer(kLargest),
+       {{c, std::to_string(kLargest), 17}}},
+      {"LargestLimitAtOnce", {}, {kLargest, kLargest, 60}, integer(kLargest), {{c, std::to_string(kLargest), 60}}},
+      {"LargestLimitOneOver",
+       {{c, std::to_string(kLargest - 1), 17}},
+       {2, kLargest, 60},
+       integer(-kLargest),
+       {{c, std::to_string(kLargest - 1), 17}}},
+      {"LargestCounterIsDeniedWithAnExactReply",
+       {{c, "9223372036854775807", 17}},
+       {1, 100, 60},
+       integer(-kLargest),
+       {{c, "9223372036854775807", 17}}},
+
+      {"OperationIsRecorded",
+       {},
+       {10, 100, 60, 29, 120},
+       array({integer(10), integer(29)}),
+       {{c, "10", 60}, {r, "10 29", 120}},
+       r},
+      {"DeniedOperationIsRecorded",
+       {{c, "95", 17}},
+       {10, 100, 60, 29, 120},
+       array({integer(-96), integer(29)}),
+       {{c, "95", 17}, {r, "-96 29", 120}},
+       r},
+      {"OperationBefore1970IsRecorded",
+       {},
+       {10, 100, 60, -1, 120},
+       array({integer(10), integer(-1)}),
+       {{c, "10", 60}, {r, "10 -1", 120}},
+       r},
+      {"LargestOperationIsRecordedExactly",
+       {},
+       {kLargest, kLargest, 60, 29, 120},
+       array({integer(kLargest), integer(29)}),
+       {{c, std::to_string(kLargest), 60}, {r, std::to_string(kLargest) + " 29", 120}},
+       r},
+      {"RepetitionGetsTheFirstAnswerAndMinute",
+       {{c, "50", 17}, {r, "10 28", 33}},
+       {10, 100, 60, 29, 120},
+       array({integer(10), integer(28)}),
+       {{c, "50", 17}, {r, "10 28", 33}},
+       r},
+      {"RepeatedDenialStaysOne",
+       {{c, "0", 17}, {r, "-96 29", 33}},
+       {10, 100, 60, 29, 120},
+       array({integer(-96), integer(29)}),
+       {{c, "0", 17}, {r, "-96 29", 33}},
+       r},
+      {"RepetitionDoesNotBringACounterBack",
+       {{r, "10 28", 33}},
+       {10, 100, 60, 29, 120},
+       array({integer(10), integer(28)}),
+       {{r, "10 28", 33}},
+       r},
+      {"FailedOperationIsNotRecorded", {{c, "abc", 17}}, {10, 100, 60, 29, 120}, not_a_number, {{c, "abc", 17}}, r},
+  };
+}
+
+/// ARGV: tokens, seconds to live; with a record also the record's seconds to live.
+inline std::vector<ScriptCase> adjust_cases() {
+  const auto& c = kCounter;
+  const auto& r = kRecord;
+  const Reply not_a_number = error("ERR value is not an integer or out of range");
+  const Reply overflow = error("ERR increment or decrement would overflow");
+  const Reply no_counter = integer(algorithm::kNoCounter);
+  constexpr auto kNever = std::nullopt;
+  return {
+      {"GivesBackAndKeepsTheTtl", {{c, "100", 17}}, {-30, 0}, integer(70), {{c, "70", 17}}},
+      {"GivesBackEverything", {{c, "30", 17}}, {-30, 0}, integer(0), {{c, "0", 17}}},
+      {"NeverGoesBelowZero", {{c, "20", 17}}, {-30, 0}, integer(0), {{c, "0", 17}}},
+      {"LiftsANegativeCounterToZero", {{c, "-5", 17}}, {-3, 0}, integer(0), {{c, "0", 17}}},
+      {"GivesNothingBackToACounterThatIsGone", {}, {-30, 0}, no_counter, {}},
+      {"GivesNothingBackToAMissingCounterEvenWithATtl", {}, {-30, 60}, no_counter, {}},
+      {"GivingBackLeavesAMissingTtlMissing", {{c, "100", kNever}}, {-30, 0}, integer(70), {{c, "70", kNever}}},
+      {"AddsPastAnyLimitAndKeepsTheTtl", {{c, "100", 17}}, {50, 60}, integer(150), {{c, "150", 17}}},
+      {"AddsToAnEndedWindowThatIsStillThere", {{c, "100", 17}}, {50, 0}, integer(150), {{c, "150", 17}}},
+      {"MakesACounterWithATtl", {}, {500, 60}, integer(500), {{c, "500", 60}}},
+      {"MakesNoCounterWithoutATtl", {}, {500, 0}, no_counter, {}},
+      {"CounterWithoutTtlGetsOneWhenAddedTo", {{c, "100", kNever}}, {50, 60}, integer(150), {{c, "150", 60}}},
+      {"NothingToAdjustTellsTheCounter", {{c, "100", 17}}, {0, 0}, integer(100), {{c, "100", 17}}},
+      {"NothingToAdjustMakesNoCounter", {}, {0, 60}, no_counter, {}},
+      {"AddsTheLargest", {}, {kLargest, 60}, integer(kLargest), {{c, std::to_string(kLargest), 60}}},
+      {"GivesBackTheLargest", {{c, std::to_string(kLargest), 17}}, {-kLargest, 0}, integer(0), {{c, "0", 17}}},
+      {"GivesBackAllButOneOfTheLargest",
+       {{c, std::to_string(kLargest), 17}},
+       {1 - kLargest, 0},
+       integer(1),
+       {{c, "1", 17}}},
+      {"TextIsNoCounter", {{c, "abc", 17}}, {-30, 0}, not_a_number, {{c, "abc", 17}}},
+      {"OverflowChangesNothing",
+       {{c, "9223372036854775800", 17}},
+       {100, 60},
+       overflow,
+       {{c, "9223372036854775800", 17}}},
+
+      {"OperationIsRecorded", {{c, "100", 17}}, {-30, 0, 120}, integer(70), {{c, "70", 17}, {r, "1", 120}}, r},
+      {"OperationOnAMissingCounterIsRecorded", {}, {-30, 0, 120}, no_counter, {{r, "1", 120}}, r},
+      {"OperationThatAdjustsNothingIsRecorded",
+       {{c, "100", 17}},
+       {0, 0, 120},
+       integer(100),
+       {{c, "100", 17}, {r, "1", 120}},
+       r},
+      {"RepetitionChangesNothing",
+       {{c, "70", 17}, {r, "1", 33}},
+       {-30, 0, 120},
+       integer(algorithm::kAlreadyAdjusted),
+       {{c, "70", 17}, {r, "1", 33}},
+       r},
+      {"RepetitionDoesNotBringACounterBack",
+       {{r, "1", 33}},
+       {500, 60, 120},
+       integer(algorithm::kAlreadyAdjusted),
+       {{r, "1", 33}},
+       r},
+      {"OverflowIsNotRecorded",
+       {{c, "9223372036854775800", 17}},
+       {100, 60, 120},
+       overflow,
+       {{c, "9223372036854775800", 17}},
+       r},
+      {"FailedOperationIsNotRecorded", {{c, "abc", 17}}, {-30, 0, 120}, not_a_number, {{c, "abc", 17}}, r},
+  };
+}
+
+inline std::vector<ScriptCase> script_cases() {
+  std::vector<ScriptCase> all;
+  for (ScriptCase& one : std::vector{admit_cases()}) all.push_back(one), all.back().script = &algorithm::kAdmitScript;
+  for (ScriptCase& one : std::vector{adjust_cases()}) all.push_back(one), all.back().script = &algorithm::kAdjustScript;
+  return all;
+}
+
+inline std::string script_case_name(const ::testing::TestParamInfo<ScriptCase>& info) {
+  return (info.param.script == &algorithm::kAdmitScript ? "Admit" : "Adjust") + info.param.name;
+}
+
+}  // namespace tollgate::inline v0::testing

@@ -1,0 +1,74 @@
+// The scripts' C++ twins, against the table that tests/integration runs against their Lua.
+#include "tollgate/algorithm/scripts.hpp"
+
+#include <gtest/gtest.h>
+
+#include <set>
+
+#include "script_cases.hpp"
+#include "tollgate/redis/keyspace.hpp"
+
+namespace tollgate {
+namespace {
+
+using testing::ScriptCase;
+using testing::StoredKey;
+
+class TwinStore final : public testing::ScriptStore {
+ public:
+  void put(const StoredKey& key) override {
+    if (key.ttl) {
+      keys_.set(key.key, key.value, *key.ttl);
+    } else {
+      keys_.incr_by(key.key, std::stoll(key.value));  // the only way to a key that never expires
+    }
+  }
+  Reply run(const Script& script, const std::string& key, const std::string& second_key,
+            const std::vector<std::int64_t>& integers) override {
+    return script.twin(keys_, {key, second_key, integers});
+  }
+  Reply get(const std::string& key) override { return keys_.get(key); }
+  Reply ttl(const std::string& key) override { return keys_.ttl(key); }
+  std::vector<std::string> keys() override {
+    std::vector<std::string> all;
+    const Reply reply = keys_.scan("*");
+    for (const Reply& key : reply.elements()[1].elements()) all.push_back(key.text());
+    return all;
+  }
+  [[nodiscard]] std::int64_t slack() const override { return 0; }
+
+ private:
+  Keyspace keys_{100};
+};
+
+class ScriptTwin : public ::testing::TestWithParam<ScriptCase> {};
+
+TEST_P(ScriptTwin, DoesWhatTheTableSays) {
+  TwinStore store;
+  testing::expect_case_holds(store, GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Cases, ScriptTwin, ::testing::ValuesIn(testing::script_cases()), testing::script_case_name);
+
+TEST(Scripts, AreNamedByTheSha1OfTheirText) {
+  for (const Script* script : {&algorithm::kAdmitScript, &algorithm::kAdjustScript}) {
+    EXPECT_EQ(script->sha1.size(), 40U) << script->name;
+    EXPECT_EQ(script->sha1.find_first_not_of("0123456789abcdef"), std::string_view::npos) << script->name;
+    EXPECT_TRUE(script->source.starts_with("-- ")) << script->name;
+  }
+  EXPECT_NE(algorithm::kAdmitScript.sha1, algorithm::kAdjustScript.sha1);
+}
+
+TEST(Scripts, AnswerOutOfMemoryWhenTheStoreIsFullAndRecordNothing) {
+  for (const Script* script : {&algorithm::kAdmitScript, &algorithm::kAdjustScript}) {
+    Keyspace keys{1};
+    keys.set("somebody else's", "1", 60);
+    const std::vector<std::int64_t> integers{10, 100, 60, 29, 120};
+    const Reply reply = script->twin(keys, {"counter", "record", integers});
+    EXPECT_EQ(failure_from_error_reply(reply.text()).code, Errc::kOutOfMemory) << script->name;
+    EXPECT_TRUE(keys.get("record").is_nil()) << script->name;
+  }
+}
+
+}  // namespace
+}  // namespace tollgate
