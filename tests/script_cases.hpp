@@ -4,17 +4,16 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tollgate/algorithm/scripts.hpp"
-#include "tollgate/error.hpp"
 #include "tollgate/rate_limit_config.hpp"
-#include "tollgate/testing/print.hpp"
+#include "tollgate/redis/reply.hpp"
 #include "tollgate/testing/replies.hpp"
 
 namespace tollgate::inline v0::testing {
@@ -37,47 +36,9 @@ struct ScriptCase {
 
 inline void PrintTo(const ScriptCase& script_case, std::ostream* out) { *out << script_case.name; }
 
-/// Where a case runs. Starts empty.
-class ScriptStore {
- public:
-  virtual ~ScriptStore() = default;
-  virtual void put(const StoredKey& key) = 0;
-  virtual Reply run(const Script& script, const std::string& key, const std::string& second_key,
-                    const std::vector<std::int64_t>& integers) = 0;
-  virtual Reply get(const std::string& key) = 0;
-  virtual Reply ttl(const std::string& key) = 0;
-  virtual std::vector<std::string> keys() = 0;
-  /// Seconds that may pass while a case runs.
-  [[nodiscard]] virtual std::int64_t slack() const = 0;
-};
-
 inline constexpr std::int64_t kLargest = kMaxTokens;
 inline const std::string kCounter = "prefix:user:29012345";
 inline const std::string kRecord = "prefix:user:charge:op-1:4:";
-
-inline void expect_case_holds(ScriptStore& store, const ScriptCase& expected) {
-  for (const StoredKey& key : expected.before) store.put(key);
-  const Reply reply = store.run(*expected.script, kCounter, expected.second_key, expected.integers);
-  if (expected.reply.is_error()) {
-    ASSERT_TRUE(reply.is_error()) << ::testing::PrintToString(reply);
-    EXPECT_EQ(failure_from_error_reply(reply.text()).code, failure_from_error_reply(expected.reply.text()).code)
-        << reply.text();
-  } else {
-    EXPECT_EQ(reply, expected.reply);
-  }
-  std::vector<std::string> names;
-  for (const StoredKey& key : expected.after) {
-    names.push_back(key.key);
-    EXPECT_EQ(store.get(key.key), bulk(key.value)) << key.key;
-    const std::int64_t ttl = store.ttl(key.key).to_integer().value_or(-3);
-    EXPECT_LE(ttl, key.ttl.value_or(-1)) << key.key;
-    EXPECT_GE(ttl, key.ttl ? *key.ttl - store.slack() : -1) << key.key;
-  }
-  std::vector<std::string> found = store.keys();
-  std::sort(found.begin(), found.end());
-  std::sort(names.begin(), names.end());
-  EXPECT_EQ(found, names);
-}
 
 /// ARGV: tokens, limit, seconds to live; with a record also the minute and the record's seconds to live.
 inline std::vector<ScriptCase> admit_cases() {
@@ -103,6 +64,10 @@ inline std::vector<ScriptCase> admit_cases() {
       {"EmptyTextIsNoCounter", {{c, "", 17}}, {10, 100, 60}, not_a_number, {{c, "", 17}}},
       {"FractionIsNoCounter", {{c, "1.5", 17}}, {10, 100, 60}, not_a_number, {{c, "1.5", 17}}},
       {"FullFractionIsNoCounter", {{c, "99.5", 17}}, {10, 100, 60}, not_a_number, {{c, "99.5", 17}}},
+      {"FullHexadecimalIsNoCounter", {{c, "0x64", 17}}, {10, 100, 60}, not_a_number, {{c, "0x64", 17}}},
+      {"FullExponentIsNoCounter", {{c, "1e2", 17}}, {10, 100, 60}, not_a_number, {{c, "1e2", 17}}},
+      {"PaddedNumberIsNoCounter", {{c, " 100", 17}}, {10, 100, 60}, not_a_number, {{c, " 100", 17}}},
+      {"NotANumberIsNoCounter", {{c, "nan", 17}}, {10, 100, 60}, not_a_number, {{c, "nan", 17}}},
       {"LargestLimitFitsExactly",
        {{c, std::to_string(kLargest - 1), 17}},
        {1, kLargest, 60},
@@ -235,8 +200,14 @@ inline std::vector<ScriptCase> adjust_cases() {
 
 inline std::vector<ScriptCase> script_cases() {
   std::vector<ScriptCase> all;
-  for (ScriptCase& one : std::vector{admit_cases()}) all.push_back(one), all.back().script = &algorithm::kAdmitScript;
-  for (ScriptCase& one : std::vector{adjust_cases()}) all.push_back(one), all.back().script = &algorithm::kAdjustScript;
+  const auto add = [&all](std::vector<ScriptCase> cases, const Script& script) {
+    for (ScriptCase& one : cases) {
+      one.script = &script;
+      all.push_back(std::move(one));
+    }
+  };
+  add(admit_cases(), algorithm::kAdmitScript);
+  add(adjust_cases(), algorithm::kAdjustScript);
   return all;
 }
 

@@ -35,12 +35,16 @@ Failure ResetScan::read(const BatchResult& result) {
   if (scanned_) return {};
 
   const std::vector<Reply>& page = result.replies[unlinking_].elements();
-  if (page.size() != 2) return {Errc::kProtocol, false, "SCAN did not answer with a cursor and keys"};
-  const std::string& cursor = page[0].text();
-  const auto [end, error] = std::from_chars(cursor.data(), cursor.data() + cursor.size(), cursor_);
-  if (error != std::errc{} || end != cursor.data() + cursor.size()) {
+  if (page.size() != 2 || page[1].kind() != Reply::Kind::kArray) {
+    return {Errc::kProtocol, false, "SCAN did not answer with a cursor and keys"};
+  }
+  const std::string& text = page[0].text();
+  std::uint64_t cursor = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), cursor);
+  if (error != std::errc{} || end != text.data() + text.size()) {
     return {Errc::kProtocol, false, "SCAN answered with a cursor that is no number"};
   }
+  cursor_ = cursor;
   for (const Reply& key : page[1].elements()) {
     if (is_counter_of(key.text(), key_prefix_, user_id_)) found_.push_back(key.text());
   }

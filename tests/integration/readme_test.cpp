@@ -34,7 +34,7 @@ fs::path source_directory() { return fs::path{__FILE__}.parent_path().parent_pat
 
 /// The text of the first code block in `language`.
 std::string first_block(std::string_view markdown, std::string_view language) {
-  const std::string opening = "```" + std::string{language} + "\n";
+  const std::string opening = std::string{"```"}.append(language).append("\n");
   const std::size_t begin = markdown.find(opening);
   if (begin == std::string_view::npos) throw std::runtime_error("there is no block of " + std::string{language});
   const std::size_t text = begin + opening.size();
@@ -57,7 +57,8 @@ struct Finished {
 };
 
 Finished run(const std::string& name, const std::string& arguments) {
-  const std::string line = "'" + example(name).string() + "' " + arguments + " 2>&1";
+  std::string line = "'";
+  line.append(example(name)).append("' ").append(arguments).append(" 2>&1");
   std::unique_ptr<std::FILE, int (*)(std::FILE*)> pipe{::popen(line.c_str(), "r"), ::pclose};
   if (!pipe) throw std::runtime_error("cannot run " + line);
   std::string output;

@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "script_cases.hpp"
+#include "script_store.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace tollgate {

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "tollgate/testing/print.hpp"
 #include "tollgate/testing/replies.hpp"
 
 namespace tollgate {

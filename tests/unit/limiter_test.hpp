@@ -77,7 +77,6 @@ class LimiterTest : public ::testing::Test {
     expect_post(undo_of(tokens));
   }
   void expect_look(std::int64_t counter) { expect_execute(look(), {testing::bulk(std::to_string(counter))}); }
-  void expect_no_more_calls() { EXPECT_TRUE(::testing::Mock::VerifyAndClearExpectations(client_.get())); }
 
   std::shared_ptr<::testing::StrictMock<testing::MockRedisClient>> client_ =
       std::make_shared<::testing::StrictMock<testing::MockRedisClient>>();

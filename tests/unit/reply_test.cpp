@@ -6,6 +6,7 @@
 #include <limits>
 #include <string>
 
+#include "tollgate/testing/print.hpp"
 #include "tollgate/testing/replies.hpp"
 
 namespace tollgate {

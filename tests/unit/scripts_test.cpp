@@ -3,9 +3,11 @@
 
 #include <gtest/gtest.h>
 
-#include <set>
+#include <string>
+#include <vector>
 
 #include "script_cases.hpp"
+#include "script_store.hpp"
 #include "tollgate/redis/keyspace.hpp"
 
 namespace tollgate {

@@ -14,7 +14,7 @@ if record then
 end
 
 local tokens, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
-local used = tonumber(redis.call('GET', KEYS[1]) or '0')
+local used = tonumber(string.match(redis.call('GET', KEYS[1]) or '0', '^%-?%d+$'))
 if not used then return redis.error_reply('ERR value is not an integer or out of range') end
 used = math.max(used, 0)
 

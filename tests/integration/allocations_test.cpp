@@ -1,0 +1,80 @@
+// The steady state allocates nothing per decision: counted by a global operator new, with the client and the socket of a
+// real redis-server included.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <cstdlib>
+#include <new>
+
+#include "tollgate/redis/connect.hpp"
+#include "tollgate/redis_rate_limiter.hpp"
+#include "tollgate/testing/manual_clock.hpp"
+#include "tollgate/testing/redis_server.hpp"
+
+namespace {
+
+std::atomic<std::size_t> allocations{0};
+
+}  // namespace
+
+// GCC sees malloc behind one and free behind the other once they are inlined, and takes them for mismatched.
+#pragma GCC diagnostic ignored "-Wmismatched-new-delete"
+
+void* operator new(std::size_t size) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  if (void* const memory = std::malloc(size == 0 ? 1 : size)) return memory;
+  throw std::bad_alloc{};
+}
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(memory); }
+
+namespace tollgate {
+namespace {
+
+using namespace std::chrono_literals;
+
+class Allocations : public ::testing::TestWithParam<Admission> {
+ protected:
+  template <class Decide>
+  static std::size_t counted(Decide decide) {
+    for (int i = 0; i < 100; ++i) decide();  // pools and buffers find their size
+    const std::size_t before = allocations.load();
+    for (int i = 0; i < 1000; ++i) decide();
+    return allocations.load() - before;
+  }
+
+  testing::RedisServer server_;
+  RedisRateLimiter limiter_{connect(server_.url(), {.command_timeout = 5s}),
+                            {.max_tokens_per_minute = 1'000'000,
+                             .admission = GetParam(),
+                             .deny_memory = 0ms,
+                             .clock = std::make_shared<testing::ManualClock>()}};
+};
+
+TEST_P(Allocations, TheCounterCounts) {
+  const std::size_t before = allocations.load();
+  ::operator delete(::operator new(1));
+  EXPECT_EQ(allocations.load() - before, 1U);
+}
+
+TEST_P(Allocations, NoneForAnAdmittedRequest) {
+  EXPECT_EQ(counted([&] { ASSERT_TRUE(limiter_.check_and_consume("user_42@example.com", 10)); }), 0U);
+}
+
+TEST_P(Allocations, NoneForADeniedRequestAndItsUndo) {
+  ASSERT_TRUE(limiter_.check_and_consume("user_42@example.com", 1'000'000));
+  EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter_.check_and_consume("user_42@example.com", 10)); }), 0U);
+}
+
+TEST_P(Allocations, NoneForALook) {
+  ASSERT_TRUE(limiter_.check_and_consume("user_42@example.com", 10));
+  EXPECT_EQ(counted([&] { ASSERT_EQ(limiter_.get_remaining("user_42@example.com"), 999'990); }), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(, Allocations, ::testing::Values(Admission::kPipelined, Admission::kAtomic),
+                         [](const auto& test) { return test.param == Admission::kAtomic ? "Atomic" : "Pipelined"; });
+
+}  // namespace
+}  // namespace tollgate

@@ -1,0 +1,75 @@
+/// Worker processes for tests: each runs a function in a forked child and ends with _exit, so that nothing of the parent
+/// is torn down twice. What they count, they count in SharedCounters.
+/// Thread safety: one thread.
+#pragma once
+
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <cstdint>
+#include <exception>
+#include <functional>
+#include <iostream>
+#include <new>
+#include <stdexcept>
+#include <vector>
+
+namespace tollgate::tests {
+
+/// Counters that a process shares with the children it forks afterwards.
+template <class Counters>
+class SharedCounters {
+ public:
+  SharedCounters() {
+    void* const memory =
+        ::mmap(nullptr, sizeof(Counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (memory == MAP_FAILED) throw std::bad_alloc{};
+    counters_ = new (memory) Counters{};
+  }
+  ~SharedCounters() { ::munmap(counters_, sizeof(Counters)); }
+  SharedCounters(const SharedCounters&) = delete;
+  SharedCounters& operator=(const SharedCounters&) = delete;
+
+  Counters* operator->() const noexcept { return counters_; }
+  Counters& operator*() const noexcept { return *counters_; }
+
+ private:
+  Counters* counters_;
+};
+
+class Processes {
+ public:
+  void start(const std::function<void()>& work) {
+    const pid_t pid = ::fork();
+    if (pid < 0) throw std::runtime_error("fork failed");
+    if (pid > 0) {
+      pids_.push_back(pid);
+      return;
+    }
+    try {
+      work();
+      ::_exit(0);
+    } catch (const std::exception& error) {
+      std::cerr << "worker process: " << error.what() << std::endl;
+      ::_exit(1);
+    }
+  }
+
+  /// Waits for all; how many did not end well.
+  [[nodiscard]] int join() {
+    int failed = 0;
+    for (const pid_t pid : pids_) {
+      int status = 0;
+      if (::waitpid(pid, &status, 0) != pid || status != 0) ++failed;
+    }
+    pids_.clear();
+    return failed;
+  }
+
+ private:
+  std::vector<pid_t> pids_;
+};
+
+}  // namespace tollgate::tests
