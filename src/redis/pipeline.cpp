@@ -92,14 +92,15 @@ BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline d
     if (driver_ == &*exchange) driver_ = nullptr;
     Failure timeout{Errc::kTimeout, false, connection_ ? "" : "while connecting to " + url_.to_string()};
     timeout.may_have_executed = queue_.give_up(exchange);
-    if (driver_ == nullptr) pass_on(lock);
+    pass_on(lock);
     return failed(std::move(timeout));
   }
 
-  if (driver_ == &*exchange) pass_on(lock);
   BatchResult result = std::move(exchange->result);
+  const bool drove = driver_ == &*exchange;
   queue_.release(exchange);
-  lock.unlock();
+  if (drove) driver_ = nullptr;
+  pass_on(lock);
   if (late && result.failure.may_have_executed) late->handle(client_, batch, result);
   return result;
 }
@@ -128,8 +129,10 @@ bool Pipeline::drain(Time deadline) {
       const Handle self = queue_.borrow();
       driver_ = &*self;
       drive(lock, deadline, [&] { return queue_.posted() == 0 || !connecting_is_due(Clock::now()); });
-      pass_on(lock);
       queue_.release(self);
+      driver_ = nullptr;
+      pass_on(lock);
+      lock.lock();
     } else {
       lock.unlock();
       std::this_thread::sleep_for(std::min<Clock::duration>(std::chrono::milliseconds{1}, deadline - now));
@@ -267,15 +270,18 @@ void Pipeline::wait_for_turn(Lock& lock, Exchange& exchange, Time until) {
   exchange.wake.reset();
 }
 
-/// The driver leaves. Whoever has waited longest drives on; with nobody waiting, nothing pending stays behind.
+/// A caller leaves, and unlocks. If it was the driver, whoever has waited longest drives on; with nobody waiting,
+/// nothing pending stays behind.
 void Pipeline::pass_on(Lock& lock) {
-  const auto next = queue_.oldest_waiter();
-  driver_ = next ? &**next : nullptr;
-  if (next) {
+  if (driver_ != nullptr) return lock.unlock();
+  if (const auto next = queue_.oldest_waiter()) {
+    driver_ = &**next;
+    lock.unlock();  // first: who is woken needs the lock at once
     (*next)->wake.signal();
     return;
   }
   if (queue_.has_pending() && may_write()) write(lock);
+  lock.unlock();
 }
 
 /// Wakes the callers of what is finished, and tells the handlers of what nobody waits for.
