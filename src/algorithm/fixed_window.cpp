@@ -150,7 +150,7 @@ std::optional<CommandBatch> FixedWindow::mend_late_charge(const CommandBatch& ch
   const Command command = charge[0];
   CommandBatch mending;
   if (!result.ok()) {
-    if (command.operation != Operation::kIncrBy) return std::nullopt;
+    if (command.operation != Operation::kIncrBy || !result.failure.may_have_executed) return std::nullopt;
     mending.expire(command.key, kCounterTtl);
     return mending;
   }

@@ -38,7 +38,7 @@ std::size_t Connection::send() noexcept {
     const ssize_t count = ::send(descriptor(), outgoing.data() + sent, outgoing.size() - sent, MSG_NOSIGNAL);
     if (count < 0) {
       if (errno == EINTR) continue;
-      write_failed = errno != EAGAIN && errno != EWOULDBLOCK;
+      closing = errno != EAGAIN && errno != EWOULDBLOCK;
       break;
     }
     sent += static_cast<std::size_t>(count);

@@ -24,7 +24,7 @@ class Connection {
 
   [[nodiscard]] int descriptor() const noexcept { return context_->fd; }
 
-  /// Sends what it can of `outgoing` without waiting and returns how much that was; sets write_failed on an error.
+  /// Sends what it can of `outgoing` without waiting and returns how much that was; sets `closing` on an error.
   [[nodiscard]] std::size_t send() noexcept;
 
   /// Waits until there is something to read, or room to write where `for_write`. False when the deadline came first.
@@ -36,7 +36,7 @@ class Connection {
   // The writer's; guarded by the Pipeline's lock between turns.
   std::string outgoing;       // the bytes that the writer is sending, and the rest of an exchange that left in part
   bool writing = false;       // somebody is the writer
-  bool write_failed = false;  // no more is written; the reader will meet the end
+  bool closing = false;       // no more is written: sending failed, or this server takes no writes (any more)
   bool has_answered = false;
 
  private:

@@ -21,6 +21,8 @@ constexpr std::chrono::microseconds kSlowNetwork{400};
 constexpr std::chrono::microseconds kServicePerExchange{5};
 // A connection that has been silent for longer is looked at before it is trusted with a charge.
 constexpr std::chrono::microseconds kIdle{500};
+// A connection this old whose server answers READONLY has been demoted: its name may lead to the new primary by now.
+constexpr std::chrono::seconds kDemotable{1};
 
 BatchResult failed(Failure failure) { return {{}, std::move(failure)}; }
 
@@ -49,7 +51,7 @@ bool Pipeline::connecting_is_due(Time now) const noexcept {
 }
 
 bool Pipeline::may_write() const noexcept {
-  return connection_ != nullptr && !connection_->writing && !connection_->write_failed;
+  return connection_ != nullptr && !connection_->writing && !connection_->closing;
 }
 
 bool Pipeline::writes_at_once() const noexcept {
@@ -153,7 +155,11 @@ void Pipeline::drive(Lock& lock, Time until, Done done) {
       if (queue_.has_pending() && may_write()) write(lock);
       if (done() || !connection_) continue;
       if (Clock::now() >= until) return;
-      receive(lock, until);
+      if (connection_->closing && !connection_->writing && queue_.in_flight() == 0) {
+        lose_connection({Errc::kConnectionLost, false, "closed in favour of a new one"});
+      } else {
+        receive(lock, until);
+      }
     }
   }
 }
@@ -174,7 +180,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     case ConnectAttempt::Progress::kPending: return;
     case ConnectAttempt::Progress::kConnected:
       connection_ = attempt_->take_connection();
-      last_read_ = Clock::now();
+      connected_at_ = last_read_ = Clock::now();
       blocked_ = {};
       attempt_.reset();
       return;
@@ -214,6 +220,10 @@ void Pipeline::receive(Lock& lock, Time until) {
     failed_attempts_ = 0;
   }
   for (Reply& reply : replies_) {
+    if (reply.is_error() && reply.text().starts_with("READONLY") && after - connected_at_ > kDemotable &&
+        !connection->writing) {
+      connection->closing = true;
+    }
     if (queue_.deliver(std::move(reply), finished_)) continue;
     failure = {Errc::kProtocol, true, "a reply that belongs to no request"};
     break;

@@ -74,6 +74,7 @@ class Pipeline {
   int failed_attempts_ = 0;                  // in a row
   Time retry_at_ = Time::min();
   Failure last_failure_;
+  Time connected_at_ = Time::min();
   Time last_read_ = Time::min();
   std::chrono::nanoseconds blocked_{0};      // how long the driver sits blocked per exchange in flight, smoothed
   std::vector<Reply> replies_;               // the driver's, without the lock

@@ -22,7 +22,6 @@ using ::testing::EndsWith;
 using ::testing::Gt;
 using testing::HasCommand;
 using testing::ManualClock;
-using ::testing::Matches;
 using testing::MockRedisClient;
 using ::testing::NiceMock;
 using ::testing::Not;
