@@ -487,6 +487,16 @@ TEST_P(LimiterBehaviour, AddInTheNextMinuteChargesThatMinuteAndLeavesTheFirstAsI
   EXPECT_EQ(counter_in("user", first), 60);
 }
 
+TEST_P(LimiterBehaviour, WhatIsGivenBackToAMinuteIsAtMostWhatWasChargedToIt) {
+  RedisRateLimiter limiter = this->limiter(100);
+  Reservation reservation = limiter.reserve("user", 60);
+  clock_->advance(60s);
+  EXPECT_TRUE(limiter.check_and_consume("user", 5));
+  EXPECT_TRUE(reservation.add(30).allowed);
+  reservation.cancel();
+  EXPECT_EQ(counter("user"), 5);
+}
+
 TEST_P(LimiterBehaviour, SettlingAfterTheMinuteHasEndedDoesNotTouchTheNextOne) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation less = limiter.reserve("user", 60);
@@ -740,10 +750,11 @@ TEST_P(KeysInRedis, AreNamedAfterTheCurrentMinuteOfTheSystemsClock) {
 TEST_P(KeysInRedis, AreSharedWithAPlainClientThatDoesIncrbyAndExpire) {
   EXPECT_EQ(server().command({"INCRBY", kKey, "9000"}), Reply::integer(9000));
   EXPECT_EQ(server().command({"EXPIRE", kKey, "60"}), Reply::integer(1));
-  EXPECT_FALSE(limiter_.check_and_consume("user_42", 1001));
+  RedisRateLimiter limiter{client_, StoreTest::config(10'000, GetParam())};
+  EXPECT_FALSE(limiter.check_and_consume("user_42", 1001));
   // This server's first undo takes two trips (NOSCRIPT, then EVAL), and nobody waits for them.
   ASSERT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s));
-  EXPECT_TRUE(limiter_.check_and_consume("user_42", 1000));
+  EXPECT_TRUE(limiter.check_and_consume("user_42", 1000));
   EXPECT_EQ(server().command({"INCRBY", kKey, "1"}), Reply::integer(10'001));
 }
 
