@@ -76,26 +76,27 @@ if(TollgateHiredis_INCLUDE_DIR)
   set(TollgateHiredis_VERSION "${_header_MAJOR}.${_header_MINOR}")
 endif()
 
-# The soname stands in the library as text; a static library has none, but hiredis 1.x names its allocator hooks.
+# A shared library tells its version by its file name, or at least by the soname that stands in it as text; a static one
+# has neither, but from 1.0 on it names its allocator hooks.
 if(TollgateHiredis_INCLUDE_DIR AND TollgateHiredis_LIBRARY)
   file(REAL_PATH "${TollgateHiredis_LIBRARY}" _real_library)
   if(_real_library MATCHES "\\.a$")
     file(STRINGS "${_real_library}" _hooks REGEX "hiredisSetAllocators" LIMIT_COUNT 1)
     if(_hooks)
-      set(_library_says "1.x")
+      set(_library_says 1)
     else()
-      set(_library_says "0.x")
+      set(_library_says 0)
     endif()
-    string(REGEX REPLACE "^([0-9]+).*$" "\\1.x" _header_says "${_header_MAJOR}")
+  elseif(_real_library MATCHES "\\.so\\.([0-9]+\\.[0-9]+)")
+    set(_library_says "${CMAKE_MATCH_1}")
   else()
     file(STRINGS "${_real_library}" _soname REGEX "^libhiredisd?\\.so\\.[0-9]" LIMIT_COUNT 1)
-    string(REGEX REPLACE "^libhiredisd?\\.so\\.([0-9]+\\.[0-9]+).*$" "\\1" _library_says "${_soname}")
-    string(REGEX REPLACE "^([0-9]+\\.[0-9]+).*$" "\\1" _header_says "${_header_SONAME}")
+    string(REGEX MATCH "[0-9]+(\\.[0-9]+)?" _library_says "${_soname}")
   endif()
-  if(NOT _library_says STREQUAL "" AND NOT _library_says STREQUAL _header_says)
+  if(NOT _library_says STREQUAL "" AND NOT "${_header_SONAME}." MATCHES "^${_library_says}[.-]")
     message(FATAL_ERROR
       "hiredis's header and library do not belong together:\n"
-      "  ${_header} is of ${TollgateHiredis_VERSION} (soname ${_header_says})\n"
+      "  ${_header} is of ${TollgateHiredis_VERSION} (soname ${_header_SONAME})\n"
       "  ${_real_library} is of soname ${_library_says}\n"
       "Set TollgateHiredis_ROOT to the prefix of one of them, in a fresh build directory.")
   endif()
@@ -119,6 +120,6 @@ if(TollgateHiredis_FOUND AND NOT TARGET TollgateHiredis::hiredis)
 endif()
 
 foreach(_name IN ITEMS hint_dirs library_dirs target required reason dirs dir imported property location header part
-                       line header_MAJOR header_MINOR header_SONAME real_library hooks soname library_says header_says)
+                       line header_MAJOR header_MINOR header_SONAME real_library hooks soname library_says)
   unset(_${_name})
 endforeach()

@@ -116,14 +116,12 @@ BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfi
       client_(std::move(client)),
       memory_(config_.deny_memory.count() == 0
                   ? nullptr
-                  : std::make_unique<detail::ForkLocal<Memory>>([duration = config_.deny_memory](Memory*) {
-                      return std::make_unique<Memory>(duration);
-                    })),
+                  : std::make_unique<detail::ForkLocal<Memory>>(
+                        [duration = config_.deny_memory](Memory*) { return std::make_unique<Memory>(duration); })),
       post_handler_(std::make_shared<PostHandler>()),
-      late_charge_(std::make_shared<LateCharge>(config_.on_failure == FailurePolicy::kAllow
-                                                    ? algorithm::CallerWasTold::kYes
-                                                    : algorithm::CallerWasTold::kNo,
-                                                post_handler_)) {
+      late_charge_(std::make_shared<LateCharge>(
+          config_.on_failure == FailurePolicy::kAllow ? algorithm::CallerWasTold::kYes : algorithm::CallerWasTold::kNo,
+          post_handler_)) {
   if (!client_) throw std::invalid_argument("tollgate: client is null; it must be a RedisClient");
 }
 
@@ -178,9 +176,8 @@ Outcome BudgetLimiter::charge(const Request& request, const CallOptions& options
     if (config_.admission == Admission::kAtomic) {
       if (!answer.decision.allowed) remember_left(answer);
     } else if (!answer.decision.allowed) {
-      memory->remember(request.user_id, recall.resets, [&](DenyMemory& denials) {
-        denials.remember_denied(request.user_id, minute, request.tokens);
-      });
+      memory->remember(request.user_id, recall.resets,
+                       [&](DenyMemory& denials) { denials.remember_denied(request.user_id, minute, request.tokens); });
     } else if (recall.advice == DenyMemory::Advice::kLook) {
       memory->remember(request.user_id, recall.resets, [&](DenyMemory& denials) {
         denials.remember_admitted(request.user_id, minute, request.tokens);

@@ -8,8 +8,8 @@ namespace {
 std::atomic<std::uint64_t> generation{0};
 
 // Registered before main, so that no fork can be missed.
-[[maybe_unused]] const int registered = pthread_atfork(
-    nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
+[[maybe_unused]] const int registered =
+    pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
 
 }  // namespace
 

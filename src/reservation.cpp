@@ -21,9 +21,8 @@ Reservation Reservation::adopt(std::shared_ptr<BudgetLimiter> limiter, std::stri
   ReservationToken fields = ReservationToken::decode(token, limiter->config());
   Reservation reservation{std::move(limiter), fields.user_id};
   reservation.once_id_ = std::move(fields.id);
-  reservation.decision_ = {.allowed = true,
-                           .limit = reservation.limiter_->config().max_tokens_per_minute,
-                           .source = Source::kLocal};
+  reservation.decision_ = {
+      .allowed = true, .limit = reservation.limiter_->config().max_tokens_per_minute, .source = Source::kLocal};
   reservation.minute_ = fields.minute;
   reservation.held_ = fields.held;
   reservation.earlier_ = fields.earlier;

@@ -85,7 +85,8 @@ CommandBatch FixedWindow::charge(const Request& request) const {
 Answer FixedWindow::read_charge(const Request& request, const BatchResult& result) const {
   if (admission_ == Admission::kPipelined) {
     // Decided on the reply of INCRBY alone: it is the one number that no other client can have come between.
-    const auto counter = !result.replies.empty() ? result.replies[0].to_integer() : std::nullopt;
+    std::optional<std::int64_t> counter;
+    if (!result.replies.empty()) counter = result.replies[0].to_integer();
     if (Failure failure = find_failure(result, 2); failure.code) {
       Answer answer = failed(std::move(failure));
       answer.must_undo = counter.has_value();  // INCRBY was done and EXPIRE refused
@@ -124,8 +125,8 @@ Answer FixedWindow::read_look(const Request& request, const BatchResult& result)
   return decide(request, request.tokens <= limit_ - used, used);
 }
 
-CommandBatch FixedWindow::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
-                                 bool window_counts, std::string_view once_id) const {
+CommandBatch FixedWindow::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens, bool window_counts,
+                                 std::string_view once_id) const {
   const Key key = counter_key(user_id, minute);
   const std::int64_t ttl = tokens > 0 && window_counts ? kCounterTtl.count() : 0;
   CommandBatch batch;

@@ -49,8 +49,8 @@ Reply admit(Keyspace& keys, const ScriptArguments& arguments) {
 
   if (!recorded) return Reply::integer(answer);
   const std::int64_t minute = arguments.integers[3];
-  const Reply stored = keys.set(arguments.second_key, std::to_string(answer) + ' ' + std::to_string(minute),
-                                arguments.integers[4]);
+  const Reply stored =
+      keys.set(arguments.second_key, std::to_string(answer) + ' ' + std::to_string(minute), arguments.integers[4]);
   if (stored.is_error()) return stored;
   return Reply::array({Reply::integer(answer), Reply::integer(minute)});
 }

@@ -24,15 +24,12 @@ std::chrono::milliseconds checked_timeout(const char* field, std::chrono::millis
 
 std::shared_ptr<RedisClient> connect(std::string_view text, ClientOptions options) {
   const Url url = Url::parse(text);
-  options.connect_timeout =
-      checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
-  options.command_timeout =
-      checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
+  options.connect_timeout = checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
+  options.command_timeout = checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
   if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>();
   if (url.scheme() == Url::Scheme::kRediss) {
-    throw std::invalid_argument(
-        fmt::format("tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory",
-                    url.to_string()));
+    throw std::invalid_argument(fmt::format(
+        "tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory", url.to_string()));
   }
   return std::make_shared<HiredisClient>(url, options);
 }

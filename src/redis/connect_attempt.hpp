@@ -21,8 +21,8 @@ class ConnectAttempt {
   using Time = std::chrono::steady_clock::time_point;
   enum class Progress : std::uint8_t { kPending, kConnected, kFailed };
 
-  /// The attempt fails at `deadline`, to which the time is added during which nobody drives it. `descriptor` always holds the socket in use, for
-  /// a forked child to close.
+  /// The attempt fails at `deadline`, to which the time is added during which nobody drives it. `descriptor` always
+  /// holds the socket in use, for a forked child to close.
   ConnectAttempt(const Url& url, Time deadline, std::atomic<int>& descriptor);
   ~ConnectAttempt();
   ConnectAttempt(const ConnectAttempt&) = delete;
@@ -55,7 +55,7 @@ class ConnectAttempt {
   std::vector<SocketAddress> addresses_;
   std::size_t next_address_ = 0;
   Time address_deadline_;  // that of the address being connected to
-  int descriptor_ = -1;  // until connection_ owns it
+  int descriptor_ = -1;    // until connection_ owns it
   std::shared_ptr<Connection> connection_;
   std::vector<Reply> greetings_;
   std::size_t expected_greetings_ = 0;

@@ -34,9 +34,9 @@ class Connection {
   [[nodiscard]] Failure receive(std::vector<Reply>& replies);
 
   // The writer's; guarded by the Pipeline's lock between turns.
-  std::string outgoing;       // the bytes that the writer is sending, and the rest of an exchange that left in part
-  bool writing = false;       // somebody is the writer
-  bool closing = false;       // no more is written: sending failed, or this server takes no writes (any more)
+  std::string outgoing;  // the bytes that the writer is sending, and the rest of an exchange that left in part
+  bool writing = false;  // somebody is the writer
+  bool closing = false;  // no more is written: sending failed, or this server takes no writes (any more)
   bool has_answered = false;
 
  private:

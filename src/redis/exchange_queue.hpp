@@ -24,7 +24,7 @@ struct Exchange {
   Stage stage = Stage::kFree;
   bool waited_for = false;  ///< by its caller; else posted or abandoned, and its handler is told
   bool posted = false;
-  bool retried = false;  ///< NOSCRIPT came once; the scripts were sent again as a whole
+  bool retried = false;      ///< NOSCRIPT came once; the scripts were sent again as a whole
   std::size_t expected = 0;  ///< replies still to come
   std::size_t refill = 0;    ///< when retried: the place of the next reply among result.replies
   std::string bytes;

@@ -57,9 +57,8 @@ Keyspace::Entry* Keyspace::find_or_make(std::string_view key) {
 
 // Visits every entry, and so only when as many were added as were left after the last visit: O(1) per write.
 void Keyspace::purge() {
-  std::erase_if(entries_, [this](const auto& entry) {
-    return entry.second.expires_at && *entry.second.expires_at <= now_;
-  });
+  std::erase_if(entries_,
+                [this](const auto& entry) { return entry.second.expires_at && *entry.second.expires_at <= now_; });
   purge_at_ = std::max<std::size_t>(1024, 2 * entries_.size());
 }
 

@@ -19,8 +19,7 @@ Reply run_command(Keyspace& keys, const Command& command) {
 
 }  // namespace
 
-MemoryClient::MemoryClient(std::shared_ptr<const Clock> clock)
-    : clock_(clock ? std::move(clock) : system_clock()) {}
+MemoryClient::MemoryClient(std::shared_ptr<const Clock> clock) : clock_(clock ? std::move(clock) : system_clock()) {}
 
 Replies MemoryClient::run(const CommandBatch& batch) {
   Store& store = store_.get();

@@ -54,9 +54,7 @@ bool Pipeline::may_write() const noexcept {
   return connection_ != nullptr && !connection_->writing && !connection_->closing;
 }
 
-bool Pipeline::writes_at_once() const noexcept {
-  return queue_.in_flight() < kWriteThrough || blocked_ > kSlowNetwork;
-}
+bool Pipeline::writes_at_once() const noexcept { return queue_.in_flight() < kWriteThrough || blocked_ > kSlowNetwork; }
 
 BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
                               const std::shared_ptr<ReplyHandler>& late) {
@@ -69,16 +67,18 @@ BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline d
   append_resp(bytes, batch);
 
   Lock lock{mutex_};
-  if (!connecting_is_due(now)) return failed(last_failure_);
-  const bool unread = queue_.in_flight() > 0;
-  const auto added = queue_.add_call(batch, bytes, late);
-  if (!added) return failed({Errc::kOverloaded, false, "4096 calls or 1 MiB are on their way"});
+  if (driver_ == nullptr && connection_ && (queue_.in_flight() > 0 || now - last_read_ > kIdle)) catch_up(lock, now);
+  const auto added = connecting_is_due(now) ? queue_.add_call(batch, bytes, late) : std::nullopt;
+  if (!added) {
+    Failure refusal{Errc::kOverloaded, false, "4096 calls or 1 MiB are on their way"};
+    if (!connecting_is_due(now)) refusal = last_failure_;
+    pass_on(lock);
+    return failed(std::move(refusal));
+  }
   const Handle exchange = *added;
 
   if (driver_ == nullptr) {
     driver_ = &*exchange;
-    // What came in while nobody drove is read first: replies to what was posted, or the end of the connection.
-    if (connection_ && (unread || now - last_read_ > kIdle)) receive(lock, now);
   } else if (may_write() && writes_at_once()) {
     write(lock);
   }
@@ -162,6 +162,15 @@ void Pipeline::drive(Lock& lock, Time until, Done done) {
       }
     }
   }
+}
+
+/// Reads what came in while nobody drove: replies to what was posted or given up, or the end of the connection.
+void Pipeline::catch_up(Lock& lock, Time now) {
+  const Handle self = queue_.borrow();
+  driver_ = &*self;
+  receive(lock, now);
+  driver_ = nullptr;
+  queue_.release(self);
 }
 
 void Pipeline::establish(Lock& lock, Time until) {

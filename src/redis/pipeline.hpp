@@ -48,6 +48,7 @@ class Pipeline {
 
   template <class Done>
   void drive(Lock& lock, Time until, Done done);
+  void catch_up(Lock& lock, Time now);
   void establish(Lock& lock, Time until);
   void receive(Lock& lock, Time until);
   void write(Lock& lock);
@@ -76,9 +77,9 @@ class Pipeline {
   Failure last_failure_;
   Time connected_at_ = Time::min();
   Time last_read_ = Time::min();
-  std::chrono::nanoseconds blocked_{0};      // how long the driver sits blocked per exchange in flight, smoothed
-  std::vector<Reply> replies_;               // the driver's, without the lock
-  std::vector<Handle> finished_;             // the driver's, without the lock
+  std::chrono::nanoseconds blocked_{0};  // how long the driver sits blocked per exchange in flight, smoothed
+  std::vector<Reply> replies_;           // the driver's, without the lock
+  std::vector<Handle> finished_;         // the driver's, without the lock
   std::minstd_rand random_;
   std::atomic<int> descriptor_{-1};
 };

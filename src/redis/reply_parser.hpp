@@ -18,7 +18,8 @@ class ReplyParser {
   ReplyParser(const ReplyParser&) = delete;
   ReplyParser& operator=(const ReplyParser&) = delete;
 
-  /// Appends to `out` the replies that `bytes` complete. False when the bytes are no RESP2; then the parser is done for.
+  /// Appends to `out` the replies that `bytes` complete. False when the bytes are no RESP2; then the parser is done
+  /// for.
   [[nodiscard]] bool feed(std::string_view bytes, std::vector<Reply>& out);
 
  private:

@@ -10,8 +10,8 @@ template <class Integer>
 class Decimal {
  public:
   explicit Decimal(Integer value) noexcept
-      : size_(static_cast<std::size_t>(
-            std::to_chars(digits_.data(), digits_.data() + digits_.size(), value).ptr - digits_.data())) {}
+      : size_(static_cast<std::size_t>(std::to_chars(digits_.data(), digits_.data() + digits_.size(), value).ptr -
+                                       digits_.data())) {}
   [[nodiscard]] std::string_view view() const noexcept { return {digits_.data(), size_}; }
 
  private:

@@ -1,5 +1,5 @@
-// The steady state allocates nothing per decision: counted by a global operator new, with the client and the socket of a
-// real redis-server included.
+// The steady state allocates nothing per decision: counted by a global operator new, with the client and the socket of
+// a real redis-server included.
 
 #include <gtest/gtest.h>
 

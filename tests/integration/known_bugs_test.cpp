@@ -1,6 +1,6 @@
-// The bugs of the plain "GET, INCRBY, EXPIRE; DECRBY when over" limiter, each shown to be absent on a real redis-server.
-// B (innocents denied) is in false_denials_test.cpp; F (connection lost between INCRBY and EXPIRE) needs a cut
-// connection and is in tests/faults.
+// The bugs of the plain "GET, INCRBY, EXPIRE; DECRBY when over" limiter, each shown to be absent on a real
+// redis-server. B (innocents denied) is in false_denials_test.cpp; F (connection lost between INCRBY and EXPIRE) needs
+// a cut connection and is in tests/faults.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -117,8 +117,9 @@ TEST_P(KnownBugs, C_AnUndoThatFindsItsKeyGoneLeavesNoKey) {
 }
 
 TEST_P(KnownBugs, C_AnUndoNeverBringsACounterBelowZero) {
-  const auto client =
-      std::make_shared<BeforeUndo>(new_client(), [&] { server().command({"SET", key("u"), "3", "KEEPTTL"}); });
+  const auto client = std::make_shared<BeforeUndo>(new_client(), [&] {
+    server().command({"SET", key("u"), "3", "KEEPTTL"});
+  });
   RedisRateLimiter limiter{client, config()};
   ASSERT_TRUE(limiter.check_and_consume("u", kLimit));
   EXPECT_FALSE(limiter.check_and_consume("u", 5'000));

@@ -70,9 +70,8 @@ class PlainClient {
 TEST(MixedFleet, ShareOneBudgetForTwentySecondsExactly) {
   testing::RedisServer server;
   const auto clock = std::make_shared<testing::ManualClock>();
-  const std::string key{algorithm::Key::counter(RateLimitConfig{}.key_prefix, "shared",
-                                                algorithm::unix_minute(clock->now()))
-                            .view()};
+  const std::string key{
+      algorithm::Key::counter(RateLimitConfig{}.key_prefix, "shared", algorithm::unix_minute(clock->now())).view()};
   const tests::SharedCounters<Counters> counters;
   const auto end = Clock::now() + kDuration;
   tests::Processes processes;

@@ -1,6 +1,5 @@
-/// Worker processes for tests: each runs a function in a forked child and ends with _exit, so that nothing of the parent
-/// is torn down twice. What they count, they count in SharedCounters.
-/// Thread safety: one thread.
+/// Worker processes for tests: each runs a function in a forked child and ends with _exit, so that nothing of the
+/// parent is torn down twice. What they count, they count in SharedCounters. Thread safety: one thread.
 #pragma once
 
 #include <sys/mman.h>
@@ -23,8 +22,7 @@ template <class Counters>
 class SharedCounters {
  public:
   SharedCounters() {
-    void* const memory =
-        ::mmap(nullptr, sizeof(Counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    void* const memory = ::mmap(nullptr, sizeof(Counters), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
     if (memory == MAP_FAILED) throw std::bad_alloc{};
     counters_ = new (memory) Counters{};
   }

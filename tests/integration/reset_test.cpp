@@ -55,8 +55,8 @@ TEST(Reset, AmongAMillionKeysDeletesOneUserAndHoldsUpNobody) {
     ++commands;
     longest = std::max(longest, entry.elements()[2].to_integer().value_or(0));
   }
-  std::cout << "reset among " << kKeys << " keys: "
-            << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms, " << commands
+  std::cout << "reset among " << kKeys
+            << " keys: " << std::chrono::duration_cast<std::chrono::milliseconds>(took).count() << " ms, " << commands
             << " commands, the longest held Redis for " << longest << " us\n";
   EXPECT_GT(commands, 1000);
   EXPECT_LT(longest, 100'000);

@@ -1,0 +1,127 @@
+/// A TCP proxy on loopback between a client and a server, with faults on demand: it withholds, fragments, delays, cuts,
+/// swallows and refuses, and counts what passes.
+/// Thread safety: every function may be called from all threads.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <deque>
+#include <limits>
+#include <list>
+#include <mutex>
+#include <string>
+#include <thread>
+
+namespace tollgate::tests {
+
+class TcpGate {
+ public:
+  explicit TcpGate(std::uint16_t server_port);
+  ~TcpGate();
+  TcpGate(const TcpGate&) = delete;
+  TcpGate& operator=(const TcpGate&) = delete;
+
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
+  [[nodiscard]] std::string url() const { return "redis://127.0.0.1:" + std::to_string(port_) + "/0"; }
+
+  /// Whether bytes pass; what comes in meanwhile is kept.
+  void pass_requests(bool pass) {
+    change([&] { pass_requests_ = pass; });
+  }
+  void pass_replies(bool pass) {
+    change([&] { pass_replies_ = pass; });
+  }
+  /// Replies pass for so many turns more, and are withheld then.
+  void pass_reply_turns(int turns) {
+    change([&] { reply_turns_left_ = turns; });
+  }
+  /// At most so many bytes at a time, a millisecond apart; 0 = whole.
+  void fragment(std::size_t bytes) {
+    change([&] { fragment_ = bytes; });
+  }
+  /// Every chunk arrives so much later, in both directions.
+  void delay(std::chrono::microseconds by) {
+    change([&] { delay_ = by; });
+  }
+  /// After so many more bytes of requests, all connections are reset.
+  void cut_after_request_bytes(std::size_t bytes) {
+    change([&] { request_bytes_left_ = bytes; });
+  }
+  /// After so many more bytes of replies, all connections are reset. 0: the next reply is swallowed whole.
+  void cut_after_reply_bytes(std::size_t bytes) {
+    change([&] { reply_bytes_left_ = bytes; });
+  }
+  /// New connections are closed at once.
+  void refuse(bool refuse) {
+    change([&] { refuse_ = refuse; });
+  }
+  /// Resets all connections, now.
+  void cut() {
+    change([&] { cut_ = true; });
+  }
+
+  [[nodiscard]] int connections() const { return connections_; }
+  [[nodiscard]] std::size_t request_bytes() const { return request_bytes_; }
+  /// How often the server began to answer after the client had spoken: round trips, for a client that waits for each.
+  [[nodiscard]] int turns() const { return turns_; }
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::size_t kUnlimited = std::numeric_limits<std::size_t>::max();
+
+  struct Chunk {
+    Clock::time_point due;
+    std::string bytes;
+  };
+  struct Pipe {
+    std::deque<Chunk> chunks;
+    Clock::time_point next_fragment;
+  };
+  struct Link {
+    int client;
+    int server;
+    Pipe requests;
+    Pipe replies;
+    bool client_spoke = false;
+    bool ended = false;
+  };
+
+  template <class Change>
+  void change(Change make) {
+    const std::lock_guard lock{mutex_};
+    make();
+    wake();
+  }
+  void wake() const;
+  void run();
+  void accept_link();
+  void take_in(Link& link, bool from_client);
+  void let_out(Link& link, bool to_server);
+  void reset_all();
+  [[nodiscard]] int connect_to_server() const;
+
+  const std::uint16_t server_port_;
+  std::uint16_t port_ = 0;
+  int listener_ = -1;
+  int wake_[2] = {-1, -1};
+  std::atomic<bool> stop_{false};
+  std::atomic<int> connections_{0};
+  std::atomic<int> turns_{0};
+  std::atomic<std::size_t> request_bytes_{0};
+
+  std::mutex mutex_;
+  std::list<Link> links_;
+  bool pass_requests_ = true;
+  bool pass_replies_ = true;
+  bool refuse_ = false;
+  bool cut_ = false;
+  int reply_turns_left_ = std::numeric_limits<int>::max();
+  std::size_t fragment_ = 0;
+  std::size_t request_bytes_left_ = kUnlimited;
+  std::size_t reply_bytes_left_ = kUnlimited;
+  std::chrono::microseconds delay_{0};
+  std::thread thread_;
+};
+
+}  // namespace tollgate::tests
