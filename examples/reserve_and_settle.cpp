@@ -24,12 +24,11 @@ void handle(tollgate::RedisRateLimiter& limiter, const std::string& prompt, std:
   try {
     const std::int64_t used = ask_model(prompt);
     reservation.settle(used);
-    std::cout << prompt << ": " << estimate << " reserved, " << used << " used";
+    std::cout << prompt << ": " << estimate << " reserved, " << used << " used\n";
   } catch (const std::runtime_error& error) {
     reservation.cancel();  // without this, the estimate would stay charged
-    std::cout << prompt << ": " << error.what();
+    std::cout << prompt << ": " << error.what() << '\n';
   }
-  std::cout << ", " << limiter.get_remaining("user_42") << " left\n";
 }
 
 }  // namespace
@@ -41,6 +40,7 @@ int main(int argc, char** argv) {
     handle(limiter, "crash", 500);
     handle(limiter, "a short one", 100);  // uses more than it reserved
     handle(limiter, "a long one", 500);
+    std::cout << limiter.get_remaining("user_42") << " left\n";
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

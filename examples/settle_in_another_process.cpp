@@ -17,7 +17,7 @@ tollgate::RateLimitConfig config() {
   return {.max_tokens_per_minute = 1'000, .token_secret = "the same on every host"};
 }
 
-int work(const char* url, int in) {
+void work(const char* url, int in) {
   std::string token;
   char bytes[256];
   for (ssize_t count = 0; (count = ::read(in, bytes, sizeof bytes)) > 0;) {
@@ -26,8 +26,7 @@ int work(const char* url, int in) {
   tollgate::RedisRateLimiter limiter{url, config()};
   limiter.adopt(token).settle(120);
   limiter.adopt(token).settle(999);  // a retry of the job: settled already, no effect
-  return limiter.get_remaining("user_42") == 880 ? 0 : 1;
-}
+}  // what was posted is delivered before the limiter's client is gone
 
 }  // namespace
 
@@ -40,7 +39,8 @@ int main(int argc, char** argv) {
     if (worker < 0) throw std::runtime_error("fork() failed");
     if (worker == 0) {
       ::close(pipe_ends[1]);
-      return work(url, pipe_ends[0]);
+      work(url, pipe_ends[0]);
+      return 0;
     }
     ::close(pipe_ends[0]);
 

@@ -36,8 +36,7 @@ void answer(tollgate::RedisRateLimiter& limiter, std::int64_t length) {
     }
   }
   reservation.settle(used);
-  std::cout << used - kPrompt << " tokens" << (cut_off ? ", cut off" : "") << ", " << limiter.get_remaining("user_42")
-            << " left\n";
+  std::cout << used - kPrompt << " tokens" << (cut_off ? ", cut off\n" : "\n");
 }
 
 }  // namespace
@@ -48,6 +47,7 @@ int main(int argc, char** argv) {
     answer(limiter, 450);
     answer(limiter, 450);
     answer(limiter, 450);
+    std::cout << limiter.get_remaining("user_42") << " left\n";
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;

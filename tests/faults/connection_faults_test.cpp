@@ -295,7 +295,9 @@ TEST_F(ConnectionFaults, AServerThatTalksGibberishIsLeft) {
     static_cast<void>(::write(peer, "HTTP/1.1 400 Bad Request\r\n\r\n", 28) == 28);
     ::close(peer);
   });
-  RedisRateLimiter limiter{connect("redis://127.0.0.1:" + std::to_string(ntohs(address.sin_port)), kPatient), config()};
+  RedisRateLimiter limiter{connect("redis://127.0.0.1:" + std::to_string(ntohs(address.sin_port)),
+                                   {.connect_timeout = 1s, .command_timeout = 1s}),
+                           config()};
   const auto error = thrown_by<ConnectionError>([&] { static_cast<void>(limiter.check_and_consume("u", 1)); });
   EXPECT_EQ(error.code(), Errc::kProtocol);
   gibberish.join();

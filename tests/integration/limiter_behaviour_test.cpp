@@ -53,7 +53,7 @@ class StoreTest : public ::testing::Test {
   // Every key that any test leaves must expire.
   void TearDown() override {
     if (store_ != Store::kRedis || !client_) return;
-    EXPECT_TRUE(client_->drain(std::chrono::steady_clock::now() + 2s));
+    let_posts_arrive();
     client_.reset();
     EXPECT_THAT(server().keys_without_ttl(), IsEmpty());
     server().command({"FLUSHALL"});
@@ -69,12 +69,16 @@ class StoreTest : public ::testing::Test {
     return {.max_tokens_per_minute = limit, .admission = admission, .clock = clock_};
   }
 
+  /// Undo and settle are posted: another caller sees them for certain once they have been answered.
+  void let_posts_arrive() { EXPECT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s)); }
+
   /// What the counter of this minute holds, asked for past the limiter; nothing = there is none.
   [[nodiscard]] std::optional<std::int64_t> counter(std::string_view user_id) {
     return counter_in(user_id, algorithm::unix_minute(clock_->now()));
   }
 
   [[nodiscard]] std::optional<std::int64_t> counter_in(std::string_view user_id, std::int64_t minute) {
+    let_posts_arrive();
     CommandBatch batch;
     batch.get(algorithm::Key::counter(RateLimitConfig{}.key_prefix, user_id, minute).view());
     const BatchResult result = client_->execute(batch, std::nullopt, nullptr);
@@ -161,6 +165,7 @@ TEST_P(LimiterBehaviour, AnExactFitIsAdmittedAndOneMoreIsNot) {
   EXPECT_TRUE(limiter.check_and_consume("exactly", 100));
   EXPECT_TRUE(limiter.check_and_consume("over", 99));
   EXPECT_FALSE(limiter.check_and_consume("over", 2));
+  let_posts_arrive();
   EXPECT_TRUE(limiter.check_and_consume("over", 1));
 }
 
@@ -179,6 +184,7 @@ TEST_P(LimiterBehaviour, ASmallRequestPassesAfterALargeOneWasDenied) {
   RedisRateLimiter limiter = this->limiter(100);
   EXPECT_TRUE(limiter.check_and_consume("user", 60));
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(limiter.check_and_consume("user", 50));
+  let_posts_arrive();
   EXPECT_TRUE(limiter.check_and_consume("user", 40));
 }
 
@@ -196,6 +202,7 @@ TEST_P(LimiterBehaviour, ARepeatedDenialIsRememberedAndCostsNoRoundTrip) {
   RedisRateLimiter limiter = this->limiter(100);
   EXPECT_TRUE(limiter.check_and_consume("user", 80));
   EXPECT_FALSE(limiter.check_and_consume("user", 30));
+  let_posts_arrive();
   EXPECT_FALSE(limiter.check_and_consume("user", 30));  // kPipelined has looked now
   const Decision remembered = limiter.consume("user", 21);
   EXPECT_FALSE(remembered.allowed);
@@ -215,6 +222,7 @@ TEST_P(LimiterBehaviour, ADenialIsForgottenWhenThisProcessGivesTokensBack) {
   Reservation reservation = limiter.reserve("user", 80);
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(limiter.check_and_consume("user", 30));
   reservation.cancel();
+  let_posts_arrive();
   EXPECT_TRUE(limiter.check_and_consume("user", 30));
 }
 
@@ -408,6 +416,7 @@ TEST_P(LimiterBehaviour, SettlingGivesBackWhatWasNotUsed) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 60);
   reservation.settle(25);
+  let_posts_arrive();
   EXPECT_EQ(reservation.tokens(), 0);
   EXPECT_EQ(counter("user"), 25);
   EXPECT_TRUE(limiter.check_and_consume("user", 75));
@@ -417,6 +426,7 @@ TEST_P(LimiterBehaviour, SettlingForMoreChargesTheExcessPastTheLimitAndShowsAsNo
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 60);
   reservation.settle(130);
+  let_posts_arrive();
   EXPECT_EQ(counter("user"), 130);
   EXPECT_EQ(limiter.get_remaining("user"), 0);
   EXPECT_FALSE(limiter.check_and_consume("user", 1));
@@ -469,6 +479,7 @@ TEST_P(LimiterBehaviour, AddChargesMoreWhileItFitsAndSaysNoWhenTheBudgetIsGone) 
   EXPECT_TRUE(reservation.add(30).allowed);
   EXPECT_EQ(reservation.tokens(), 90);
   EXPECT_FALSE(reservation.add(11).allowed);
+  let_posts_arrive();
   EXPECT_EQ(reservation.tokens(), 90);
   EXPECT_EQ(counter("user"), 90);
   reservation.settle(70);
@@ -578,6 +589,7 @@ TEST_P(LimiterBehaviour, LimitersOnOneClientShareABudgetWhenTheyShareThePrefix) 
 
   EXPECT_TRUE(one.check_and_consume("user", 60));
   EXPECT_FALSE(two.check_and_consume("user", 60));
+  let_posts_arrive();
   EXPECT_EQ(two.get_remaining("user"), 40);
   EXPECT_EQ(stranger.get_remaining("user"), 100);
   EXPECT_TRUE(stranger.check_and_consume("user", 100));
@@ -590,6 +602,7 @@ TEST_P(LimiterBehaviour, EachLimiterAdmitsUpToItsOwnLimit) {
   EXPECT_TRUE(large.check_and_consume("user", 60));
   EXPECT_EQ(small.get_remaining("user"), 0);
   EXPECT_FALSE(small.check_and_consume("user", 1));
+  let_posts_arrive();
   EXPECT_TRUE(large.check_and_consume("user", 40));
 }
 
@@ -599,6 +612,7 @@ TEST_P(LimiterBehaviour, BothAdmissionsShareOneBudget) {
   EXPECT_TRUE(pipelined.check_and_consume("user", 40));
   EXPECT_TRUE(atomic.check_and_consume("user", 40));
   EXPECT_FALSE(pipelined.check_and_consume("user", 21));
+  let_posts_arrive();
   EXPECT_FALSE(atomic.check_and_consume("user", 21));
   EXPECT_TRUE(pipelined.check_and_consume("user", 20));
   EXPECT_EQ(counter("user"), 100);
@@ -618,7 +632,6 @@ TEST_P(LimiterBehaviour, ManyThreadsOnOneUserAreAdmittedExactlyTheLimit) {
   }
   for (std::thread& thread : threads) thread.join();
   EXPECT_EQ(admitted, kLimit);
-  EXPECT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s));
   EXPECT_EQ(counter("user"), kLimit);
 }
 
@@ -637,7 +650,6 @@ TEST_P(LimiterBehaviour, ManyThreadsThatReserveAndSettleLeaveWhatWasUsed) {
     });
   }
   for (std::thread& thread : threads) thread.join();
-  EXPECT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s));
   EXPECT_EQ(counter("user"), kThreads * kRequests * 80);
   EXPECT_EQ(limiter.undelivered().batches, 0U);
 }
@@ -671,6 +683,7 @@ TEST_P(OperationIds, ARepeatedDenialStaysADenialAlsoWhenTokensHaveComeBack) {
   Reservation reservation = limiter.reserve("user", 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 30, {.operation_id = "op-1"}));
   reservation.cancel();
+  let_posts_arrive();
   EXPECT_FALSE(limiter.check_and_consume("user", 30, {.operation_id = "op-1"}));
   EXPECT_TRUE(limiter.check_and_consume("user", 30, {.operation_id = "op-2"}));
 }
@@ -715,17 +728,15 @@ class KeysInRedis : public StoreTest, public ::testing::WithParamInterface<Admis
   void SetUp() override { use(Store::kRedis); }
 
   static constexpr const char* kKey = "ractogateway:ratelimit:user_42:29453760";  // of ManualClock's minute
-  RedisRateLimiter limiter_{new_client_of_redis(), StoreTest::config(10'000, GetParam())};
-
- private:
-  [[nodiscard]] static std::shared_ptr<RedisClient> new_client_of_redis() { return connect(server().url()); }
+  [[nodiscard]] RedisRateLimiter limiter() const { return RedisRateLimiter{client_, config(10'000, GetParam())}; }
 };
 
 INSTANTIATE_TEST_SUITE_P(With, KeysInRedis, Values(Admission::kPipelined, Admission::kAtomic),
                          [](const auto& admission) { return name_of(admission.param); });
 
 TEST_P(KeysInRedis, AreThoseOfThePythonServiceAndExpireWithinAMinute) {
-  EXPECT_TRUE(limiter_.check_and_consume("user_42", 7));
+  RedisRateLimiter limiter = this->limiter();
+  EXPECT_TRUE(limiter.check_and_consume("user_42", 7));
   EXPECT_EQ(server().command({"KEYS", "*"}), Reply::array({Reply::string(kKey)}));
   EXPECT_EQ(server().command({"GET", kKey}), Reply::string("7"));
   const auto ttl = server().command({"TTL", kKey}).to_integer();
@@ -748,54 +759,57 @@ TEST_P(KeysInRedis, AreNamedAfterTheCurrentMinuteOfTheSystemsClock) {
 }
 
 TEST_P(KeysInRedis, AreSharedWithAPlainClientThatDoesIncrbyAndExpire) {
+  RedisRateLimiter limiter = this->limiter();
   EXPECT_EQ(server().command({"INCRBY", kKey, "9000"}), Reply::integer(9000));
   EXPECT_EQ(server().command({"EXPIRE", kKey, "60"}), Reply::integer(1));
-  RedisRateLimiter limiter{client_, StoreTest::config(10'000, GetParam())};
   EXPECT_FALSE(limiter.check_and_consume("user_42", 1001));
-  // This server's first undo takes two trips (NOSCRIPT, then EVAL), and nobody waits for them.
-  ASSERT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s));
+  let_posts_arrive();
   EXPECT_TRUE(limiter.check_and_consume("user_42", 1000));
   EXPECT_EQ(server().command({"INCRBY", kKey, "1"}), Reply::integer(10'001));
 }
 
 TEST_P(KeysInRedis, GetAnExpiryWhereAPlainClientLeftNone) {
+  RedisRateLimiter limiter = this->limiter();
   EXPECT_EQ(server().command({"INCRBY", kKey, "10"}), Reply::integer(10));
-  EXPECT_TRUE(limiter_.check_and_consume("user_42", 1));
+  EXPECT_TRUE(limiter.check_and_consume("user_42", 1));
   EXPECT_GT(server().command({"TTL", kKey}).to_integer(), 0);
 }
 
 TEST_P(KeysInRedis, ThatHoldSomethingElseAreATypedErrorAndTheConnectionStaysUsable) {
+  RedisRateLimiter limiter = this->limiter();
   server().command({"SET", kKey, "not a number", "EX", "60"});
   server().command({"RPUSH", "ractogateway:ratelimit:list:29453760", "x"});
   server().command({"EXPIRE", "ractogateway:ratelimit:list:29453760", "60"});
   for (const char* user : {"user_42", "list"}) {
     try {
-      (void)limiter_.consume(user, 1);
+      (void)limiter.consume(user, 1);
       ADD_FAILURE() << user;
     } catch (const ServerError& error) {
       EXPECT_EQ(error.code(), Errc::kWrongType) << error.server_text();
       EXPECT_FALSE(error.may_have_executed());
       EXPECT_FALSE(error.retryable());
     }
-    EXPECT_THROW((void)limiter_.get_remaining(user), ServerError);
+    EXPECT_THROW((void)limiter.get_remaining(user), ServerError);
   }
-  EXPECT_TRUE(limiter_.check_and_consume("somebody_else", 1));
+  EXPECT_TRUE(limiter.check_and_consume("somebody_else", 1));
 }
 
 TEST_P(KeysInRedis, OfADeniedUserAreLeftAsTheyWere) {
-  EXPECT_TRUE(limiter_.check_and_consume("user_42", 10'000));
+  RedisRateLimiter limiter = this->limiter();
+  EXPECT_TRUE(limiter.check_and_consume("user_42", 10'000));
   server().command({"EXPIRE", kKey, "30"});
-  EXPECT_FALSE(limiter_.check_and_consume("user_42", 1));
-  EXPECT_FALSE(limiter_.check_and_consume("user_42", 1));
-  EXPECT_EQ(limiter_.get_remaining("user_42"), 0);  // and what was posted has arrived
+  EXPECT_FALSE(limiter.check_and_consume("user_42", 1));
+  EXPECT_FALSE(limiter.check_and_consume("user_42", 1));
+  let_posts_arrive();
   EXPECT_EQ(server().command({"GET", kKey}), Reply::string("10000"));
 }
 
 TEST_P(KeysInRedis, AreFoundInTheDatabaseAndOverTheSocketThatTheUrlNames) {
-  RedisRateLimiter limiter{connect(server().unix_url() + "?db=3"), {.admission = GetParam(), .clock = clock_}};
-  EXPECT_TRUE(limiter.check_and_consume("user_42", 7));
-  EXPECT_EQ(limiter.get_remaining("user_42"), 9'993);
-  EXPECT_EQ(limiter_.get_remaining("user_42"), 10'000);
+  RedisRateLimiter here = limiter();
+  RedisRateLimiter there{connect(server().unix_url() + "?db=3"), {.admission = GetParam(), .clock = clock_}};
+  EXPECT_TRUE(there.check_and_consume("user_42", 7));
+  EXPECT_EQ(there.get_remaining("user_42"), 9'993);
+  EXPECT_EQ(here.get_remaining("user_42"), 10'000);
   EXPECT_EQ(server().command({"DBSIZE"}), Reply::integer(0));  // of database 0
 }
 

@@ -112,14 +112,16 @@ class Examples : public ::testing::TestWithParam<Example> {};
 
 INSTANTIATE_TEST_SUITE_P(On, Examples,
                          ::testing::Values(Example{"reserve_and_settle",
-                                                   "hello: 500 reserved, 350 used, 650 left\n"
-                                                   "crash: the model is overloaded, 650 left\n"
-                                                   "a short one: 100 reserved, 350 used, 300 left\n"
-                                                   "a long one: denied\n"},
+                                                   "hello: 500 reserved, 350 used\n"
+                                                   "crash: the model is overloaded\n"
+                                                   "a short one: 100 reserved, 350 used\n"
+                                                   "a long one: denied\n"
+                                                   "300 left\n"},
                                            Example{"streamed_answer",
-                                                   "450 tokens, 450 left\n"
-                                                   "200 tokens, cut off, 150 left\n"
-                                                   "denied\n"},
+                                                   "450 tokens\n"
+                                                   "200 tokens, cut off\n"
+                                                   "denied\n"
+                                                   "150 left\n"},
                                            Example{"settle_in_another_process",
                                                    "reserved: 300 left\n"
                                                    "settled by the worker: 880 left\n"},

@@ -374,9 +374,10 @@ TEST(LateCharge, WithAnOperationIdStandsForTheRepetitionThatMayCome) {
 
 TEST(LateCharge, WhoseReplyIsLostGetsItsExpiryAgainWhateverItsCallerWasTold) {
   for (const CallerWasTold told : {CallerWasTold::kYes, CallerWasTold::kNo}) {
-    EXPECT_EQ(mended(kPipelined.charge(request(10)), testing::failure(Errc::kConnectionLost), told),
-              "[EXPIRE \"p:user_42:29012345\" 60]");
-    EXPECT_EQ(mended(kAtomic.charge(request(10)), testing::failure(Errc::kConnectionLost), told), std::nullopt);
+    const BatchResult lost = testing::failure(Errc::kConnectionLost, true);
+    EXPECT_EQ(mended(kPipelined.charge(request(10)), lost, told), "[EXPIRE \"p:user_42:29012345\" 60]");
+    EXPECT_EQ(mended(kAtomic.charge(request(10)), lost, told), std::nullopt);
+    EXPECT_EQ(mended(kPipelined.charge(request(10)), testing::failure(Errc::kTimeout, false), told), std::nullopt);
   }
 }
 

@@ -1,0 +1,249 @@
+// The order of exchanges on one connection, without a connection.
+
+#include "redis/exchange_queue.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "redis/resp_encoder.hpp"
+#include "tollgate/algorithm/scripts.hpp"
+
+namespace tollgate {
+namespace {
+
+using Handle = ExchangeQueue::Handle;
+using Stage = Exchange::Stage;
+
+class ExchangeQueueTest : public ::testing::Test {
+ protected:
+  static std::string bytes_of(const CommandBatch& batch) {
+    std::string bytes;
+    append_resp(bytes, batch);
+    return bytes;
+  }
+  Handle add_call() { return queue_.add_call(get_, bytes_of(get_), nullptr).value(); }
+  Handle add_post() {
+    CommandBatch batch = get_;
+    std::shared_ptr<ReplyHandler> handler;
+    return queue_.add_post(batch, bytes_of(get_), handler).value();
+  }
+  std::string taken() {
+    std::string out;
+    queue_.take_pending(out);
+    return out;
+  }
+  [[nodiscard]] bool deliver(Reply reply) { return queue_.deliver(std::move(reply), finished_); }
+
+  ExchangeQueue queue_;
+  std::vector<Handle> finished_;
+  CommandBatch get_ = [] {
+    CommandBatch batch;
+    batch.get("k");
+    return batch;
+  }();
+  CommandBatch charge_ = [] {
+    CommandBatch batch;
+    batch.incr_by("k", 1);
+    batch.expire("k", std::chrono::seconds{60});
+    return batch;
+  }();
+  CommandBatch script_ = [] {
+    CommandBatch batch;
+    batch.run(algorithm::kAdjustScript, "k", {-1, 0});
+    return batch;
+  }();
+};
+
+TEST_F(ExchangeQueueTest, RepliesGoToExchangesInTheOrderOfTheirBytes) {
+  const Handle first = queue_.add_call(charge_, bytes_of(charge_), nullptr).value();
+  const Handle second = add_call();
+  EXPECT_EQ(taken(), bytes_of(charge_) + bytes_of(get_));
+  EXPECT_EQ(queue_.in_flight(), 2U);
+  EXPECT_TRUE(deliver(Reply::integer(7)));
+  EXPECT_FALSE(first->done());
+  EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_TRUE(first->done());
+  EXPECT_EQ(first->result.replies[0], Reply::integer(7));
+  EXPECT_FALSE(second->done());
+  EXPECT_TRUE(deliver(Reply{}));
+  EXPECT_TRUE(second->done());
+  EXPECT_THAT(finished_, ::testing::ElementsAre(first, second));
+}
+
+TEST_F(ExchangeQueueTest, AReplyToNobodyIsOutOfStep) {
+  EXPECT_FALSE(deliver(Reply::integer(1)));
+  const Handle pending = add_call();
+  EXPECT_FALSE(deliver(Reply::integer(1)));  // nothing of it was sent
+  EXPECT_FALSE(pending->done());
+}
+
+TEST_F(ExchangeQueueTest, WhatWasNotSentIsWithdrawnWithoutATrace) {
+  const Handle first = add_call();
+  add_call();
+  EXPECT_FALSE(queue_.give_up(first));
+  EXPECT_EQ(taken(), bytes_of(get_));
+}
+
+TEST_F(ExchangeQueueTest, WhatWasSentKeepsItsPlaceWhenItsCallerGivesUp) {
+  const Handle abandoned = queue_.add_call(charge_, bytes_of(charge_), nullptr).value();
+  const Handle next = add_call();
+  taken();
+  EXPECT_TRUE(queue_.give_up(abandoned));
+  EXPECT_NE(abandoned->batch, &charge_);  // the caller's batch is gone by now
+  EXPECT_EQ((*abandoned->batch)[0].key, "k");
+  EXPECT_EQ(queue_.oldest_waiter(), next);
+  EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_TRUE(deliver(Reply::string("5")));
+  EXPECT_EQ(next->result.replies[0], Reply::string("5"));
+}
+
+TEST_F(ExchangeQueueTest, WhatTheSocketDidNotTakeGoesBackWholeAndInOrder) {
+  const Handle first = add_call();
+  const Handle second = add_call();
+  const Handle third = add_call();
+  const std::string all = taken();
+  const std::size_t one = all.size() / 3;
+  EXPECT_EQ(queue_.put_back(all.size() - one - 4, finished_), one - 4);  // the second left in part
+  EXPECT_EQ(first->stage, Stage::kInFlight);
+  EXPECT_EQ(second->stage, Stage::kInFlight);
+  EXPECT_EQ(third->stage, Stage::kPending);
+  const Handle fourth = add_call();
+  EXPECT_EQ(taken().size(), 2 * one);
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(deliver(Reply::integer(i)));
+  EXPECT_THAT(finished_, ::testing::ElementsAre(first, second, third, fourth));
+}
+
+TEST_F(ExchangeQueueTest, PuttingBackNothingOrEverything) {
+  const Handle only = add_call();
+  const std::string all = taken();
+  EXPECT_EQ(queue_.put_back(0, finished_), 0U);
+  EXPECT_EQ(only->stage, Stage::kInFlight);
+  EXPECT_EQ(queue_.put_back(all.size(), finished_), 0U);
+  EXPECT_EQ(only->stage, Stage::kPending);
+  EXPECT_FALSE(queue_.give_up(only));
+}
+
+TEST_F(ExchangeQueueTest, AnUnsentExchangeThatWasGivenUpMeanwhileIsWithdrawnAfterAll) {
+  const Handle exchange = add_call();
+  const std::string all = taken();
+  EXPECT_TRUE(queue_.give_up(exchange));
+  EXPECT_EQ(queue_.put_back(all.size(), finished_), 0U);
+  EXPECT_THAT(finished_, ::testing::ElementsAre(exchange));
+  EXPECT_EQ(exchange->result.failure.code, Errc::kTimeout);
+  EXPECT_FALSE(exchange->result.failure.may_have_executed);
+  EXPECT_FALSE(queue_.has_pending());
+}
+
+TEST_F(ExchangeQueueTest, AnUnknownScriptIsSentOnceMoreAsAWhole) {
+  const Handle exchange = queue_.add_call(script_, bytes_of(script_), nullptr).value();
+  EXPECT_THAT(taken(), ::testing::HasSubstr("EVALSHA"));
+  EXPECT_TRUE(deliver(Reply::error("NOSCRIPT No matching script.")));
+  EXPECT_FALSE(exchange->done());
+  const std::string again = taken();
+  EXPECT_THAT(again, ::testing::HasSubstr("EVAL\r\n"));
+  EXPECT_THAT(again, ::testing::HasSubstr(std::string{algorithm::kAdjustScript.source}));
+  EXPECT_TRUE(deliver(Reply::error("NOSCRIPT still not")));
+  EXPECT_TRUE(exchange->done());  // an answer, not a loop
+}
+
+TEST_F(ExchangeQueueTest, OnlyTheUnknownScriptsOfABatchAreSentAgain) {
+  CommandBatch mixed;
+  mixed.incr_by("k", 1);
+  mixed.run(algorithm::kAdjustScript, "k", {-1, 0});
+  mixed.get("k");
+  const Handle exchange = queue_.add_call(mixed, bytes_of(mixed), nullptr).value();
+  taken();
+  EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
+  EXPECT_TRUE(deliver(Reply::string("1")));
+  EXPECT_THAT(taken(), ::testing::Not(::testing::HasSubstr("INCRBY\r\n$1\r\nk\r\n$1\r\n1\r\n*")));
+  EXPECT_TRUE(deliver(Reply::integer(0)));
+  ASSERT_TRUE(exchange->done());
+  EXPECT_EQ(exchange->result.replies[0], Reply::integer(1));
+  EXPECT_EQ(exchange->result.replies[1], Reply::integer(0));
+  EXPECT_EQ(exchange->result.replies[2], Reply::string("1"));
+}
+
+TEST_F(ExchangeQueueTest, AnyOtherErrorReplyIsAnAnswer) {
+  const Handle exchange = queue_.add_call(script_, bytes_of(script_), nullptr).value();
+  taken();
+  EXPECT_TRUE(deliver(Reply::error("OOM command not allowed")));
+  EXPECT_TRUE(exchange->done());
+  EXPECT_TRUE(exchange->result.ok());
+}
+
+TEST_F(ExchangeQueueTest, ALostConnectionLeavesWhatWasSentInDoubtAndTheRestPending) {
+  const Handle sent = add_call();
+  taken();
+  const Handle unsent = add_call();
+  queue_.fail_in_flight({Errc::kConnectionLost, true}, finished_);
+  EXPECT_THAT(finished_, ::testing::ElementsAre(sent));
+  EXPECT_TRUE(sent->result.failure.may_have_executed);
+  EXPECT_EQ(unsent->stage, Stage::kPending);
+  EXPECT_EQ(taken(), bytes_of(get_));
+}
+
+TEST_F(ExchangeQueueTest, WithoutAConnectionCallsFailAndPostsStay) {
+  const Handle call = add_call();
+  const Handle post = add_post();
+  queue_.fail_pending_calls({Errc::kConnectFailed, false}, finished_);
+  EXPECT_THAT(finished_, ::testing::ElementsAre(call));
+  EXPECT_EQ(queue_.posted(), 1U);
+  finished_.clear();
+  queue_.fail_pending_posts({Errc::kConnectionLost, false}, finished_);
+  EXPECT_THAT(finished_, ::testing::ElementsAre(post));
+  EXPECT_EQ(queue_.posted(), 0U);
+}
+
+TEST_F(ExchangeQueueTest, IsBoundedAndNeitherCallsNorPostsLockTheOtherOut) {
+  for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_call();
+  EXPECT_FALSE(queue_.add_call(get_, bytes_of(get_), nullptr).has_value());
+  for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_post();
+  CommandBatch refused = get_;
+  std::shared_ptr<ReplyHandler> handler;
+  EXPECT_FALSE(queue_.add_post(refused, bytes_of(get_), handler).has_value());
+  EXPECT_EQ(refused.size(), 1U);  // untouched, so that its handler can be told of it
+  taken();
+  EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_TRUE(queue_.add_call(get_, bytes_of(get_), nullptr).has_value());
+}
+
+TEST_F(ExchangeQueueTest, IsBoundedInBytes) {
+  const std::string large(ExchangeQueue::kMaxBytes / 2, 'x');
+  const Handle first = queue_.add_call(get_, large, nullptr).value();
+  ASSERT_TRUE(queue_.add_call(get_, large, nullptr).has_value());
+  EXPECT_FALSE(queue_.add_call(get_, "x", nullptr).has_value());
+  EXPECT_FALSE(queue_.give_up(first));
+  EXPECT_TRUE(queue_.add_call(get_, "x", nullptr).has_value());
+}
+
+TEST_F(ExchangeQueueTest, UsesItsExchangesAgain) {
+  const Handle first = add_call();
+  const Exchange* const place = &*first;
+  taken();
+  EXPECT_TRUE(deliver(Reply::integer(1)));
+  queue_.release(first);
+  const Handle second = add_call();
+  EXPECT_EQ(&*second, place);
+  EXPECT_TRUE(second->result.replies.empty());
+  EXPECT_FALSE(second->retried);
+}
+
+TEST_F(ExchangeQueueTest, TheOldestWaiterIsInFlightBeforePending) {
+  EXPECT_EQ(queue_.oldest_waiter(), std::nullopt);
+  add_post();
+  const Handle sent = add_call();
+  taken();
+  const Handle unsent = add_call();
+  EXPECT_EQ(queue_.oldest_waiter(), sent);
+  EXPECT_TRUE(queue_.give_up(sent));
+  EXPECT_EQ(queue_.oldest_waiter(), unsent);
+}
+
+}  // namespace
+}  // namespace tollgate
