@@ -3,10 +3,10 @@
 ///     tollgate::RedisRateLimiter limiter{"redis://localhost:6379/0", {.max_tokens_per_minute = 5'000}};
 ///     if (!limiter.check_and_consume("user_42", estimated_tokens)) return too_many_requests();
 ///
-/// Blocking: each function blocks for at most one round trip (two after a denial, see RateLimitConfig::deny_memory), and
-/// never past CallOptions::deadline; without one, for the client's command timeout (250 ms by default) per round trip.
-/// Errors: std::invalid_argument, before anything is sent, when an argument is out of its range. tollgate::Error when
-/// Redis could not be asked, unless RateLimitConfig::on_failure says otherwise. Denial is a value, not an error.
+/// Blocking: each function blocks for at most one round trip (two after a denial, see RateLimitConfig::deny_memory),
+/// and never past CallOptions::deadline; without one, for the client's command timeout (250 ms by default) per round
+/// trip. Errors: std::invalid_argument, before anything is sent, when an argument is out of its range. tollgate::Error
+/// when Redis could not be asked, unless RateLimitConfig::on_failure says otherwise. Denial is a value, not an error.
 /// Thread safety: every function may be called from all threads; so may several limiters on one client.
 #pragma once
 

@@ -5,8 +5,8 @@
 ///     reservation.settle(answer.tokens_used);
 ///
 /// Destroyed without settle() or cancel(), the estimate stays charged. The destructor does no I/O; a reservation may
-/// outlive its limiter. After a reset of the user's budget, what is given back lowers the new counter, never below zero.
-/// Thread safety: one thread at a time; distinct reservations are independent.
+/// outlive its limiter. After a reset of the user's budget, what is given back lowers the new counter, never below
+/// zero. Thread safety: one thread at a time; distinct reservations are independent.
 #pragma once
 
 #include <cstdint>
@@ -46,8 +46,9 @@ class Reservation {
   void cancel() noexcept;
 
   /// This reservation as printable text of 150 … 1200 bytes, to settle it in another process with
-  /// RedisRateLimiter::adopt. However many settle it, one does. Holds the user id, readable by whoever has it; describes
-  /// what is held now, so take it after the last add(). Throws std::logic_error once settled, cancelled or moved from.
+  /// RedisRateLimiter::adopt. However many settle it, one does. Holds the user id, readable by whoever has it;
+  /// describes what is held now, so take it after the last add(). Throws std::logic_error once settled, cancelled or
+  /// moved from.
   [[nodiscard]] std::string token();
 
  private:

@@ -70,8 +70,8 @@ class Key {
   }
 
   void append(std::int64_t number) noexcept {
-    size_ = static_cast<std::size_t>(
-        std::to_chars(text_.data() + size_, text_.data() + text_.size(), number).ptr - text_.data());
+    size_ = static_cast<std::size_t>(std::to_chars(text_.data() + size_, text_.data() + text_.size(), number).ptr -
+                                     text_.data());
   }
 
   // two colons and an int64 behind prefix and user, or a record's kind, id and length

@@ -21,8 +21,7 @@ class MemoryClient final : public RedisClient {
   explicit MemoryClient(std::shared_ptr<const Clock> clock = nullptr);
 
   /// Never blocks on I/O and never fails, but for a deadline that has passed.
-  BatchResult execute(const CommandBatch& batch, Deadline deadline,
-                      const std::shared_ptr<ReplyHandler>& late) override;
+  BatchResult execute(const CommandBatch& batch, Deadline deadline, const std::shared_ptr<ReplyHandler>& late) override;
 
   /// Executes at once; the handler has been called when it returns.
   void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) override;

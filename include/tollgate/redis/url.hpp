@@ -21,11 +21,11 @@ class Url {
   [[nodiscard]] static Url parse(std::string_view text);
 
   [[nodiscard]] Scheme scheme() const noexcept { return scheme_; }
-  [[nodiscard]] const std::string& host() const noexcept { return host_; }           ///< without brackets
-  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }                ///< 1 … 65535, default 6379
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }           ///< of the Unix socket
-  [[nodiscard]] int database() const noexcept { return database_; }                  ///< 0 … 2^31 - 1, default 0
-  [[nodiscard]] const std::string& username() const noexcept { return username_; }   ///< empty = Redis's default user
+  [[nodiscard]] const std::string& host() const noexcept { return host_; }          ///< without brackets
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }               ///< 1 … 65535, default 6379
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }          ///< of the Unix socket
+  [[nodiscard]] int database() const noexcept { return database_; }                 ///< 0 … 2^31 - 1, default 0
+  [[nodiscard]] const std::string& username() const noexcept { return username_; }  ///< empty = Redis's default user
   [[nodiscard]] const std::optional<std::string>& password() const noexcept { return password_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> connect_timeout() const noexcept { return connect_timeout_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> command_timeout() const noexcept { return command_timeout_; }
