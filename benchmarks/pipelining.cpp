@@ -5,7 +5,6 @@
 // Usage: pipelining [rounds [seconds per round [threads …]]]      (default 5 rounds of 2 s, 64 threads)
 // Each round runs both sides in turn on a private redis-server; printed are the medians and their spread.
 #include <fmt/format.h>
-#include <hiredis/hiredis.h>
 
 #include <algorithm>
 #include <atomic>
@@ -16,6 +15,7 @@
 #include <thread>
 #include <vector>
 
+#include "integration/plain_client.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
@@ -60,34 +60,18 @@ Measured run_threads(const tollgate::testing::RedisServer& server, int threads, 
   return {count / elapsed, (server_cpu_seconds(server) - cpu_before) * 1e6 / count};
 }
 
-/// The reference in plain hiredis: append both, read both.
+/// The reference in plain hiredis, key and all.
 class PlainLimiter {
  public:
-  explicit PlainLimiter(std::uint16_t port) : context_(redisConnect("127.0.0.1", port)) {
-    if (context_ == nullptr || context_->err != 0) std::abort();
-  }
-  ~PlainLimiter() { redisFree(context_); }
-  PlainLimiter(const PlainLimiter&) = delete;
-  PlainLimiter& operator=(const PlainLimiter&) = delete;
+  explicit PlainLimiter(std::uint16_t port) : client_(port, kLimit) {}
 
   bool check_and_consume(const std::string& user) {
     const auto minute = std::chrono::floor<std::chrono::minutes>(std::chrono::system_clock::now()).time_since_epoch();
-    const std::string key = "ractogateway:ratelimit:" + user + ":" + std::to_string(minute.count());
-    redisAppendCommand(context_, "INCRBY %b 1", key.data(), key.size());
-    redisAppendCommand(context_, "EXPIRE %b 60", key.data(), key.size());
-    return read() <= kLimit && read() >= 0;
+    return client_.check_and_consume("ractogateway:ratelimit:" + user + ":" + std::to_string(minute.count()), 1);
   }
 
  private:
-  std::int64_t read() {
-    void* reply = nullptr;
-    if (redisGetReply(context_, &reply) != REDIS_OK) std::abort();
-    const std::int64_t value = static_cast<redisReply*>(reply)->integer;
-    freeReplyObject(reply);
-    return value;
-  }
-
-  redisContext* context_;
+  tollgate::tests::PlainClient client_;
 };
 
 std::string user_of(int thread) { return "user_" + std::to_string(thread % kUsers); }

@@ -1,7 +1,6 @@
 // Four tollgate processes and a plain client, which does what the Python service does, on one user's budget for 20 s.
 
 #include <gtest/gtest.h>
-#include <hiredis/hiredis.h>
 
 #include <atomic>
 #include <chrono>
@@ -10,6 +9,7 @@
 #include <stdexcept>
 #include <string>
 
+#include "integration/plain_client.hpp"
 #include "integration/processes.hpp"
 #include "tollgate/algorithm/window.hpp"
 #include "tollgate/redis/connect.hpp"
@@ -31,40 +31,6 @@ struct Counters {
   std::atomic<std::int64_t> added{0};
   std::atomic<std::int64_t> calls{0};
   std::atomic<std::int64_t> denied{0};
-};
-
-/// INCRBY and EXPIRE 60; what went over the limit is taken back with DECRBY.
-class PlainClient {
- public:
-  explicit PlainClient(std::uint16_t port) : context_(redisConnect("127.0.0.1", port)) {
-    if (context_ == nullptr || context_->err != 0) throw std::runtime_error("no connection");
-  }
-  ~PlainClient() { redisFree(context_); }
-  PlainClient(const PlainClient&) = delete;
-  PlainClient& operator=(const PlainClient&) = delete;
-
-  bool consume(const std::string& key, long long tokens) {
-    redisAppendCommand(context_, "INCRBY %b %lld", key.data(), key.size(), tokens);
-    redisAppendCommand(context_, "EXPIRE %b 60", key.data(), key.size());
-    const bool allowed = read() <= kLimit;
-    read();
-    if (!allowed) {
-      redisAppendCommand(context_, "DECRBY %b %lld", key.data(), key.size(), tokens);
-      read();
-    }
-    return allowed;
-  }
-
- private:
-  long long read() {
-    void* reply = nullptr;
-    if (redisGetReply(context_, &reply) != REDIS_OK) throw std::runtime_error(context_->errstr);
-    const long long value = static_cast<redisReply*>(reply)->integer;
-    freeReplyObject(reply);
-    return value;
-  }
-
-  redisContext* context_;
 };
 
 TEST(MixedFleet, ShareOneBudgetForTwentySecondsExactly) {
@@ -100,11 +66,11 @@ TEST(MixedFleet, ShareOneBudgetForTwentySecondsExactly) {
     });
   }
   processes.start([&] {
-    PlainClient plain{server.port()};
+    tests::PlainClient plain{server.port(), kLimit};
     std::minstd_rand random{99};
     while (Clock::now() < end) {
       const auto tokens = 1 + static_cast<long long>(random() % 200);
-      if (plain.consume(key, tokens)) counters->added += tokens;
+      if (plain.check_and_consume(key, tokens)) counters->added += tokens;
     }
   });
 

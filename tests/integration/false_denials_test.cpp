@@ -1,0 +1,23 @@
+// B: innocents denied because somebody's large requests are charged and undone all the time.
+
+#include "integration/false_denials.hpp"
+
+#include <gtest/gtest.h>
+
+namespace tollgate::tests {
+namespace {
+
+TEST(FalseDenials, B_AreRareWhereLoopersRememberTheirDenials) {
+  EXPECT_LE(count_false_denials(Loopers::kRemembering).denied, FalseDenials::kRequests / 100);
+}
+
+TEST(FalseDenials, B_DoNotHappenWhereEverybodyAdmitsAtomically) {
+  EXPECT_EQ(count_false_denials(Loopers::kAtomic).denied, 0);
+}
+
+TEST(FalseDenials, B_AreSeenByThisExperimentWhereLoopersForget) {
+  EXPECT_GT(count_false_denials(Loopers::kForgetting).denied, FalseDenials::kRequests / 100);
+}
+
+}  // namespace
+}  // namespace tollgate::tests
