@@ -61,7 +61,7 @@ class Mutator {
         return;
       }
       default:
-        if (at < input.size()) input[at] = static_cast<char>(input[at] ^ (1U << below(8)));
+        if (at < input.size()) input[at] = static_cast<char>(static_cast<unsigned char>(input[at]) ^ (1U << below(8)));
     }
   }
 
