@@ -124,6 +124,7 @@ void ExchangeQueue::finish(std::list<Exchange>& from, Handle exchange, std::vect
     --posted_;
   } else {
     --calls_;
+    if (!exchange->waited_for) --abandoned_;
     call_bytes_ -= exchange->counted_bytes;
   }
   exchange->stage = Exchange::Stage::kDone;
@@ -168,6 +169,7 @@ bool ExchangeQueue::give_up(Handle exchange) {
   exchange->own_batch = *exchange->batch;
   exchange->batch = &exchange->own_batch;
   exchange->waited_for = false;
+  ++abandoned_;
   return true;
 }
 

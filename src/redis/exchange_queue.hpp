@@ -50,6 +50,8 @@ class ExchangeQueue {
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_.size(); }
   /// Posted and not yet done.
   [[nodiscard]] std::size_t posted() const noexcept { return posted_; }
+  /// Those, and calls that were given up in flight: all that only handlers will be told of.
+  [[nodiscard]] std::size_t unattended() const noexcept { return posted_ + abandoned_; }
 
   /// A call's exchange, pending; nothing when too much is on its way. `batch` must live until the exchange is released
   /// or given up.
@@ -105,6 +107,7 @@ class ExchangeQueue {
   std::size_t calls_ = 0;       // not yet done
   std::size_t call_bytes_ = 0;  // of those
   std::size_t posted_ = 0;
+  std::size_t abandoned_ = 0;
 };
 
 }  // namespace tollgate::inline v0

@@ -22,6 +22,11 @@ class HiredisClient final : public RedisClient {
           return std::make_unique<Pipeline>(*this, url, options);
         }) {}
 
+  /// Before the members go: handlers are given this client. In a child that never used it, closes what it inherited.
+  ~HiredisClient() override { pipeline_.get().close(); }
+  HiredisClient(const HiredisClient&) = delete;
+  HiredisClient& operator=(const HiredisClient&) = delete;
+
   BatchResult execute(const CommandBatch& batch, Deadline deadline,
                       const std::shared_ptr<ReplyHandler>& late) override {
     return pipeline_.get().execute(batch, deadline, late);

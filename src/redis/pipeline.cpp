@@ -31,14 +31,17 @@ BatchResult failed(Failure failure) { return {{}, std::move(failure)}; }
 Pipeline::Pipeline(RedisClient& client, const Url& url, const ClientOptions& options)
     : client_(client), url_(url), options_(options), random_(std::random_device{}()) {}
 
-Pipeline::~Pipeline() {
+Pipeline::~Pipeline() { close(); }
+
+void Pipeline::close() {
   drain(Clock::now() + options_.command_timeout);
   Lock lock{mutex_};
-  const Failure ended{Errc::kConnectionLost, false, "the client was destroyed"};
   lose_connection({Errc::kConnectionLost, true, "the client was destroyed"});
-  queue_.fail_pending_posts(ended, finished_);
-  queue_.fail_pending_calls(ended, finished_);
   settle_finished(lock);
+  while (queue_.posted() > 0) {  // also what handlers have posted just now
+    queue_.fail_pending_posts({Errc::kConnectionLost, false, "the client was destroyed"}, finished_);
+    settle_finished(lock);
+  }
 }
 
 void Pipeline::close_in_child() noexcept {
@@ -124,13 +127,13 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
 
 bool Pipeline::drain(Time deadline) {
   Lock lock{mutex_};
-  while (queue_.posted() > 0) {
+  while (queue_.unattended() > 0) {
     const Time now = Clock::now();
     if (now >= deadline) return false;
     if (driver_ == nullptr && connecting_is_due(now)) {
       const Handle self = queue_.borrow();
       driver_ = &*self;
-      drive(lock, deadline, [&] { return queue_.posted() == 0 || !connecting_is_due(Clock::now()); });
+      drive(lock, deadline, [&] { return queue_.unattended() == 0 || !connecting_is_due(Clock::now()); });
       queue_.release(self);
       driver_ = nullptr;
       pass_on(lock);
@@ -278,7 +281,7 @@ void Pipeline::write(Lock& lock) {
       break;
     }
     outgoing.clear();
-  } while (queue_.has_pending() && writes_at_once());
+  } while (queue_.has_pending() && (driver_ == nullptr || writes_at_once()));
   connection->writing = false;
 }
 

@@ -29,7 +29,6 @@ class Pipeline {
 
   /// `client` is what handlers are given.
   Pipeline(RedisClient& client, const Url& url, const ClientOptions& options);
-  /// Finishes what was posted, within the command timeout; what is left then is failed.
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
@@ -38,6 +37,9 @@ class Pipeline {
                       const std::shared_ptr<ReplyHandler>& late);
   void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
   bool drain(Time deadline);
+  /// Finishes what nobody waits for, within the command timeout; what is left then fails. Nothing may be asked
+  /// afterwards.
+  void close();
 
   /// In a forked child, on the inherited object, whose lock may be held for ever: closes the descriptor, and only that.
   void close_in_child() noexcept;

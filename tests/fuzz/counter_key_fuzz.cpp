@@ -56,11 +56,7 @@ void check_key(const std::string& key, const std::string& prefix, const std::str
   require(found == matches, "memory:// finds what Redis finds");
 }
 
-}  // namespace
-}  // namespace tollgate::fuzz
-
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace tollgate::fuzz;
+void run(const std::uint8_t* data, std::size_t size) {
   Input input{data, size};
   const std::string prefix = input.text();
   const std::string user = input.text();
@@ -87,5 +83,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   require(operation != others || (user == other && id == any.substr(0, 128)), "two operations share no record");
   require(operation != Key::operation(prefix, other, "adjust", any.substr(0, 128)).view(),
           "operations of two kinds share no record");
+}
+
+}  // namespace
+}  // namespace tollgate::fuzz
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  tollgate::fuzz::run(data, size);
   return 0;
 }

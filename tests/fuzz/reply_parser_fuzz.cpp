@@ -71,13 +71,7 @@ bool claims_large_array(std::string_view bytes) {
   return false;
 }
 
-}  // namespace
-}  // namespace tollgate::fuzz
-
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace tollgate;
-  using namespace tollgate::fuzz;
-
+void run(const std::uint8_t* data, std::size_t size) {
   const std::string_view raw{reinterpret_cast<const char*>(data), size};
   if (!claims_large_array(raw)) {
     const Parsed whole = parse(raw, raw.size());
@@ -98,5 +92,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const Parsed parsed = parse(bytes, piece);
   require(parsed.is_resp, "what Redis would write is RESP");
   require(parsed.replies == replies, "what was written is read");
+}
+
+}  // namespace
+}  // namespace tollgate::fuzz
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  tollgate::fuzz::run(data, size);
   return 0;
 }

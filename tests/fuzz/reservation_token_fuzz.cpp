@@ -31,12 +31,7 @@ std::string name(Input& input, std::size_t longest) {
 
 std::int64_t tokens(Input& input) { return input.integer() & kMaxTokens; }
 
-}  // namespace
-}  // namespace tollgate::fuzz
-
-int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  using namespace tollgate;
-  using namespace tollgate::fuzz;
+void run(const std::uint8_t* data, std::size_t size) {
   Input input{data, size};
   RateLimitConfig config;
   RateLimitConfig others = config;
@@ -69,5 +64,12 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   changed.replace(at, std::min<std::size_t>(rest.size(), 8), rest.substr(0, 8));
   require(changed == text || is_refused(changed, config), "a changed token is refused");
   require(is_refused(text.substr(0, at), config), "a part of a token is refused");
+}
+
+}  // namespace
+}  // namespace tollgate::fuzz
+
+int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  tollgate::fuzz::run(data, size);
   return 0;
 }

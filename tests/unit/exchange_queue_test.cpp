@@ -93,11 +93,13 @@ TEST_F(ExchangeQueueTest, WhatWasSentKeepsItsPlaceWhenItsCallerGivesUp) {
   const Handle next = add_call();
   taken();
   EXPECT_TRUE(queue_.give_up(abandoned));
+  EXPECT_EQ(queue_.unattended(), 1U);
   EXPECT_NE(abandoned->batch, &charge_);  // the caller's batch is gone by now
   EXPECT_EQ((*abandoned->batch)[0].key, "k");
   EXPECT_EQ(queue_.oldest_waiter(), next);
   EXPECT_TRUE(deliver(Reply::integer(1)));
   EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_EQ(queue_.unattended(), 0U);
   EXPECT_TRUE(deliver(Reply::string("5")));
   EXPECT_EQ(next->result.replies[0], Reply::string("5"));
 }

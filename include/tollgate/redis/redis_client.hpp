@@ -43,11 +43,11 @@ class RedisClient {
                               const std::shared_ptr<ReplyHandler>& late) = 0;
 
   /// Takes `batch` on its way and returns at once. `handler` (where given) is called exactly once.
-  /// Posted batches are executed in the order in which they were posted, and after every batch whose execute()
-  /// returned before the call.
+  /// It is executed after every batch whose execute() returned before the call.
   virtual void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) = 0;
 
-  /// Blocks until everything posted so far has been answered, or until `deadline`; true when nothing is left.
+  /// Blocks until everything posted so far, and every late reply, has been handled, or until `deadline`; true when
+  /// nothing is left.
   virtual bool drain(std::chrono::steady_clock::time_point deadline) {
     static_cast<void>(deadline);
     return true;
