@@ -4,12 +4,16 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <exception>
 #include <vector>
 
 #include "integration/false_denials.hpp"
 
-int main(int argc, char** argv) {
-  using namespace tollgate::tests;
+using tollgate::tests::count_false_denials;
+using tollgate::tests::FalseDenials;
+using tollgate::tests::Loopers;
+
+int main(int argc, char** argv) try {
   const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 3;
   struct Row {
     const char* name;
@@ -21,10 +25,14 @@ int main(int argc, char** argv) {
         Row{"kPipelined, deny memory off", Loopers::kForgetting},
         Row{"plain INCRBY/EXPIRE, DECRBY when over", Loopers::kPlain}, Row{"all kAtomic", Loopers::kAtomic}}) {
     std::vector<FalseDenials> results;
+    results.reserve(static_cast<std::size_t>(rounds));
     for (int i = 0; i < rounds; ++i) results.push_back(count_false_denials(row.loopers));
     std::sort(results.begin(), results.end(), [](const auto& a, const auto& b) { return a.denied < b.denied; });
     const auto percent = [](const FalseDenials& r) { return 100.0 * r.denied / FalseDenials::kRequests; };
     fmt::print("{:42} {:>10.2f} % ({:.2f} … {:.2f}) {:>14}\n", row.name, percent(results[results.size() / 2]),
                percent(results.front()), percent(results.back()), results[results.size() / 2].loops);
   }
+} catch (const std::exception& error) {
+  fmt::print(stderr, "{}\n", error.what());
+  return 1;
 }

@@ -10,6 +10,7 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <exception>
 #include <functional>
 #include <string>
 #include <thread>
@@ -42,6 +43,7 @@ Measured run_threads(const tollgate::testing::RedisServer& server, int threads, 
   std::atomic<bool> stop{false};
   std::atomic<std::int64_t> decisions{0};
   std::vector<std::thread> pool;
+  pool.reserve(static_cast<std::size_t>(threads));
   const double cpu_before = server_cpu_seconds(server);
   const auto start = Clock::now();
   for (int i = 0; i < threads; ++i) {
@@ -147,7 +149,7 @@ void compare_lone_caller(const tollgate::testing::RedisServer& server, int round
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const int rounds = argc > 1 ? std::max(1, std::atoi(argv[1])) : 5;
   const double seconds = argc > 2 ? std::max(0.1, std::atof(argv[2])) : 2.0;
   std::vector<int> threads;
@@ -157,4 +159,7 @@ int main(int argc, char** argv) {
   const tollgate::testing::RedisServer server;
   for (const int count : threads) compare_throughput(server, count, rounds, seconds);
   compare_lone_caller(server, 5 * rounds);
+} catch (const std::exception& error) {
+  fmt::print(stderr, "{}\n", error.what());
+  return 1;
 }

@@ -112,6 +112,7 @@ class Handler {
   Handler(tollgate::RedisRateLimiter& limiter, Measurements& measurements, unsigned seed)
       : limiter_(limiter), measurements_(measurements), random_(seed) {
     std::vector<double> weights;
+    weights.reserve(users.size());
     for (const User& user : users) weights.push_back(user.appetite);
     pick_ = std::discrete_distribution<std::size_t>(weights.begin(), weights.end());
     const double rate = std::accumulate(weights.begin(), weights.end(), 0.0) / double(kHandlers);

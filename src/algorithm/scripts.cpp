@@ -39,7 +39,7 @@ Reply admit(Keyspace& keys, const ScriptArguments& arguments) {
 
   std::int64_t answer = 0;
   if (tokens <= limit - used) {
-    const Reply added = keys.incr_by(arguments.key, tokens);
+    Reply added = keys.incr_by(arguments.key, tokens);
     if (added.is_error()) return added;
     answer = std::max<std::int64_t>(added.to_integer().value_or(0), 0);
     if (keys.ttl(arguments.key).to_integer() < 0) keys.expire(arguments.key, arguments.integers[2]);
@@ -49,7 +49,7 @@ Reply admit(Keyspace& keys, const ScriptArguments& arguments) {
 
   if (!recorded) return Reply::integer(answer);
   const std::int64_t minute = arguments.integers[3];
-  const Reply stored =
+  Reply stored =
       keys.set(arguments.second_key, std::to_string(answer) + ' ' + std::to_string(minute), arguments.integers[4]);
   if (stored.is_error()) return stored;
   return Reply::array({Reply::integer(answer), Reply::integer(minute)});
@@ -63,7 +63,7 @@ Reply adjust(Keyspace& keys, const ScriptArguments& arguments) {
   const std::int64_t ttl = arguments.integers[1];
   std::int64_t used = kNoCounter;
   if (!keys.get(arguments.key).is_nil() || (tokens > 0 && ttl > 0)) {
-    const Reply added = keys.incr_by(arguments.key, tokens);
+    Reply added = keys.incr_by(arguments.key, tokens);
     if (added.is_error()) return added;
     used = added.to_integer().value_or(0);
     if (used < 0 && tokens < 0) keys.incr_by(arguments.key, -used);
@@ -72,7 +72,7 @@ Reply adjust(Keyspace& keys, const ScriptArguments& arguments) {
   }
 
   if (recorded) {
-    const Reply stored = keys.set(arguments.second_key, "1", arguments.integers[2]);
+    Reply stored = keys.set(arguments.second_key, "1", arguments.integers[2]);
     if (stored.is_error()) return stored;
   }
   return Reply::integer(used);
