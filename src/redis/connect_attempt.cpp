@@ -51,10 +51,10 @@ ConnectAttempt::ConnectAttempt(const Url& url, Time deadline, std::atomic<int>& 
     : url_(url), deadline_(deadline), descriptor_slot_(descriptor) {}
 
 ConnectAttempt::~ConnectAttempt() {
-  if (descriptor_ >= 0) {
-    ::close(descriptor_);
-    set_descriptor(-1);
-  }
+  // Forgotten before it is closed: the number is anybody's then. A connection that was taken keeps it.
+  const int descriptor = descriptor_;
+  if (descriptor >= 0 || connection_) set_descriptor(-1);
+  if (descriptor >= 0) ::close(descriptor);
 }
 
 void ConnectAttempt::set_descriptor(int descriptor) noexcept {
@@ -158,8 +158,9 @@ void ConnectAttempt::finish_connect(Time until) {
 }
 
 void ConnectAttempt::try_next_address(std::string why) {
-  if (descriptor_ >= 0) ::close(descriptor_);
+  const int descriptor = descriptor_;
   set_descriptor(-1);
+  if (descriptor >= 0) ::close(descriptor);
   if (next_address_ < addresses_.size()) {
     stage_ = Stage::kOpening;
   } else {

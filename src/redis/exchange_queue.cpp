@@ -133,6 +133,8 @@ void ExchangeQueue::finish(std::list<Exchange>& from, Handle exchange, std::vect
 }
 
 void ExchangeQueue::fail(std::list<Exchange>& from, Handle exchange, Failure failure, std::vector<Handle>& finished) {
+  // Of a batch whose scripts are sent again, the other commands have been executed.
+  if (exchange->expected < exchange->batch->size()) failure.may_have_executed = true;
   exchange->result.replies.clear();
   exchange->result.failure = std::move(failure);
   finish(from, exchange, finished);

@@ -57,6 +57,11 @@ bool Pipeline::may_write() const noexcept {
   return connection_ != nullptr && !connection_->writing && !connection_->closing;
 }
 
+/// Whole exchanges, or the rest of one that the socket took in part.
+bool Pipeline::can_write_something() const noexcept {
+  return may_write() && (queue_.has_pending() || !connection_->outgoing.empty());
+}
+
 bool Pipeline::writes_at_once() const noexcept { return queue_.in_flight() < kWriteThrough || blocked_ > kSlowNetwork; }
 
 BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
@@ -64,13 +69,14 @@ BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline d
   const Time now = Clock::now();
   const Time until = deadline.value_or(now + options_.command_timeout);
   if (until <= now) return failed({Errc::kTimeout, false, "the deadline had passed before the call"});
+  if (batch.empty()) return {};
 
   thread_local std::string bytes;
   bytes.clear();
   append_resp(bytes, batch);
 
   Lock lock{mutex_};
-  if (driver_ == nullptr && connection_ && (queue_.in_flight() > 0 || now - last_read_ > kIdle)) catch_up(lock, now);
+  look_after_silence(lock, now, true);
   const auto added = connecting_is_due(now) ? queue_.add_call(batch, bytes, late) : std::nullopt;
   if (!added) {
     Failure refusal{Errc::kOverloaded, false, "4096 calls or 1 MiB are on their way"};
@@ -111,18 +117,23 @@ BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline d
 }
 
 void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
+  if (batch.empty()) {
+    if (handler) handler->handle(client_, batch, {});
+    return;
+  }
   thread_local std::string bytes;
   bytes.clear();
   append_resp(bytes, batch);
 
   Lock lock{mutex_};
-  if (!queue_.add_post(batch, bytes, handler)) {
-    lock.unlock();
-    if (handler) handler->handle(client_, batch, failed({Errc::kOverloaded, false, "4096 posts are on their way"}));
-    return;
+  look_after_silence(lock, Clock::now(), false);
+  const bool added = queue_.add_post(batch, bytes, handler).has_value();
+  // Otherwise the driver sends before it receives next, and sees that nothing is left when it leaves.
+  if (driver_ != nullptr && may_write() && writes_at_once()) write(lock);
+  pass_on(lock);
+  if (!added && handler) {
+    handler->handle(client_, batch, failed({Errc::kOverloaded, false, "4096 posts are on their way"}));
   }
-  // With a driver about, it sends before it receives next, and sees that nothing is left when it leaves.
-  if (may_write() && (driver_ == nullptr || writes_at_once())) write(lock);
 }
 
 bool Pipeline::drain(Time deadline) {
@@ -155,11 +166,14 @@ void Pipeline::drive(Lock& lock, Time until, Done done) {
       if (Clock::now() >= until) return;
       establish(lock, until);
     } else {
-      if (queue_.has_pending() && may_write()) write(lock);
+      if (can_write_something()) write(lock);
       if (done() || !connection_) continue;
       if (Clock::now() >= until) return;
-      if (connection_->closing && !connection_->writing && queue_.in_flight() == 0) {
+      // Nothing more is written: what left in part will never be answered, and then nothing behind it.
+      if (!connection_->writing && connection_->closing &&
+          (queue_.in_flight() == 0 || !connection_->outgoing.empty())) {
         lose_connection({Errc::kConnectionLost, false, "closed in favour of a new one"});
+        settle_finished(lock);
       } else {
         receive(lock, until);
       }
@@ -168,7 +182,10 @@ void Pipeline::drive(Lock& lock, Time until, Done done) {
 }
 
 /// Reads what came in while nobody drove: replies to what was posted or given up, or the end of the connection.
-void Pipeline::catch_up(Lock& lock, Time now) {
+/// Callers pass the role on afterwards: somebody may have come to wait meanwhile.
+void Pipeline::look_after_silence(Lock& lock, Time now, bool also_with_replies_due) {
+  if (driver_ != nullptr || !connection_) return;
+  if (now - last_read_ <= kIdle && !(also_with_replies_due && queue_.in_flight() > 0)) return;
   const Handle self = queue_.borrow();
   driver_ = &*self;
   receive(lock, now);
@@ -214,7 +231,7 @@ void Pipeline::note_failed_attempt(const Failure& failure) {
 
 void Pipeline::receive(Lock& lock, Time until) {
   const std::shared_ptr<Connection> connection = connection_;
-  const bool blocked_on_write = may_write() && (queue_.has_pending() || !connection->outgoing.empty());
+  const bool blocked_on_write = can_write_something();
   const std::size_t in_flight = queue_.in_flight();
   lock.unlock();
   const Time before = Clock::now();
@@ -233,7 +250,7 @@ void Pipeline::receive(Lock& lock, Time until) {
   }
   for (Reply& reply : replies_) {
     if (reply.is_error() && reply.text().starts_with("READONLY") && after - connected_at_ > kDemotable &&
-        !connection->writing) {
+        !connection->writing && connection->outgoing.empty()) {
       connection->closing = true;
     }
     if (queue_.deliver(std::move(reply), finished_)) continue;
@@ -249,8 +266,8 @@ void Pipeline::lose_connection(Failure failure) {
   if (connection_) {
     // One that has worked is made again at once; one that never did counts as an attempt that failed.
     if (!connection_->has_answered) note_failed_attempt(failure);
+    descriptor_.store(-1, std::memory_order_relaxed);  // first: once closed, the number is anybody's
     connection_.reset();
-    descriptor_.store(-1, std::memory_order_relaxed);
   }
   failure.may_have_executed = true;
   queue_.fail_in_flight(failure, finished_);
@@ -302,7 +319,7 @@ void Pipeline::pass_on(Lock& lock) {
     (*next)->wake.signal();
     return;
   }
-  if (queue_.has_pending() && may_write()) write(lock);
+  if (can_write_something()) write(lock);
   lock.unlock();
 }
 

@@ -50,7 +50,7 @@ class Pipeline {
 
   template <class Done>
   void drive(Lock& lock, Time until, Done done);
-  void catch_up(Lock& lock, Time now);
+  void look_after_silence(Lock& lock, Time now, bool also_with_replies_due);
   void establish(Lock& lock, Time until);
   void receive(Lock& lock, Time until);
   void write(Lock& lock);
@@ -63,6 +63,7 @@ class Pipeline {
   void note_failed_attempt(const Failure& failure);
   [[nodiscard]] bool connecting_is_due(Time now) const noexcept;
   [[nodiscard]] bool may_write() const noexcept;
+  [[nodiscard]] bool can_write_something() const noexcept;
   [[nodiscard]] bool writes_at_once() const noexcept;
 
   RedisClient& client_;

@@ -94,6 +94,7 @@ class ForkingThread {
 
 pid_t start_child(const std::vector<std::string>& arguments, const std::string& directory, const std::string& log) {
   std::vector<char*> pointers;
+  pointers.reserve(arguments.size() + 1);
   for (const std::string& argument : arguments) pointers.push_back(const_cast<char*>(argument.c_str()));
   pointers.push_back(nullptr);
   const pid_t parent = ::getpid();

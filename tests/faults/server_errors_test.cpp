@@ -43,6 +43,42 @@ TEST_F(ServerErrors, AKeyThatHoldsAWordIsNoCounter) {
   EXPECT_TRUE(limiter_.check_and_consume("other", 1));
 }
 
+TEST_F(ServerErrors, ACounterAtTheEndOfItsRangeOverflowsAndIsLeftAsItIs) {
+  server_.command({"SET", key("u"), "9223372036854775807", "EX", "60"});
+  const ServerError error = refused(limiter_);
+  EXPECT_EQ(error.code(), Errc::kOverflow);
+  EXPECT_FALSE(error.may_have_executed());
+  EXPECT_FALSE(error.retryable());
+  ASSERT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s));
+  EXPECT_EQ(counter("u"), std::numeric_limits<std::int64_t>::max());
+  EXPECT_EQ(limiter_.get_remaining("u"), 0);
+  RedisRateLimiter atomic{client_, atomic_config()};
+  EXPECT_FALSE(atomic.check_and_consume("u", 1));
+  EXPECT_TRUE(limiter_.check_and_consume("other", 1));
+}
+
+TEST_F(ServerErrors, AServerThatStillLoadsItsDataIsTypedAndPasses) {
+  testing::RedisServer slow{{"--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"}};
+  slow.command({"EVAL", "for i = 1, 1000 do redis.call('SET', 'filler' .. i, 'x', 'EX', 600) end", "0"});
+  ASSERT_EQ(slow.command({"SAVE"}).text(), "OK");
+  RedisRateLimiter limiter{connect(slow.url(), kPatient), config()};
+  std::thread restart([&] { slow.restart(); });
+  std::error_code failure;
+  EXPECT_TRUE(soon([&] { return (failure = limiter.try_consume("u", 1).failure) == Errc::kLoading; }));
+  EXPECT_TRUE(is_retryable(failure));
+  restart.join();
+  EXPECT_TRUE(soon([&] { return limiter.try_consume("u", 1).allowed; }));
+}
+
+TEST_F(ServerErrors, TooFewReplicasIsAnErrorOfTheServerAndPasses) {
+  server_.command({"CONFIG", "SET", "min-replicas-to-write", "1"});
+  const ServerError error = refused(limiter_);
+  EXPECT_THAT(error.server_text(), ::testing::StartsWith("NOREPLICAS"));
+  EXPECT_FALSE(error.may_have_executed());
+  server_.command({"CONFIG", "SET", "min-replicas-to-write", "0"});
+  EXPECT_TRUE(limiter_.check_and_consume("u", 1));
+}
+
 TEST_F(ServerErrors, FullMemoryIsOutOfMemoryAndPasses) {
   ASSERT_TRUE(limiter_.check_and_consume("u", 1));
   server_.command({"CONFIG", "SET", "maxmemory", "1"});

@@ -151,6 +151,7 @@ void TcpGate::run() {
         reset_all();
         cut_ = false;
         request_bytes_left_ = reply_bytes_left_ = kUnlimited;
+        ++cuts_;
       }
       links_.remove_if([](const Link& link) {
         if (!link.ended || !link.replies.chunks.empty()) return false;

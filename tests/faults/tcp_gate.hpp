@@ -62,6 +62,8 @@ class TcpGate {
   }
 
   [[nodiscard]] int connections() const { return connections_; }
+  /// How often all connections were reset on demand.
+  [[nodiscard]] int cuts() const { return cuts_; }
   [[nodiscard]] std::size_t request_bytes() const { return request_bytes_; }
   /// How often the server began to answer after the client had spoken: round trips, for a client that waits for each.
   [[nodiscard]] int turns() const { return turns_; }
@@ -107,6 +109,7 @@ class TcpGate {
   int wake_[2] = {-1, -1};
   std::atomic<bool> stop_{false};
   std::atomic<int> connections_{0};
+  std::atomic<int> cuts_{0};
   std::atomic<int> turns_{0};
   std::atomic<std::size_t> request_bytes_{0};
 

@@ -167,6 +167,9 @@ TEST(RedisServer, LeavesNeitherAProcessNorADirectoryAlsoWhenItWasPaused) {
 }
 
 TEST(RedisServer, DiesWithTheProcessThatStartedItAndNotWithItsOtherChildren) {
+  std::string scratch = ::testing::TempDir() + "/tollgate-XXXXXX";  // nobody is left to delete the server's directory
+  ASSERT_NE(::mkdtemp(scratch.data()), nullptr);
+  const Environment temporary{"TMPDIR", scratch.c_str()};
   int pipe_ends[2];
   ASSERT_EQ(::pipe(pipe_ends), 0);
   const pid_t child = ::fork();
@@ -182,13 +185,14 @@ TEST(RedisServer, DiesWithTheProcessThatStartedItAndNotWithItsOtherChildren) {
     if (::write(pipe_ends[1], &pid, sizeof pid) == sizeof pid) ::raise(SIGKILL);
     ::_exit(1);
   }
+  ::close(pipe_ends[1]);
   pid_t server = 0;
   EXPECT_EQ(::read(pipe_ends[0], &server, sizeof server), static_cast<ssize_t>(sizeof server));
   ::waitpid(child, nullptr, 0);
   ::close(pipe_ends[0]);
-  ::close(pipe_ends[1]);
-  ASSERT_NE(server, 0);
-  EXPECT_TRUE(dies_within(5s, server));
+  EXPECT_NE(server, 0);
+  EXPECT_TRUE(server == 0 || dies_within(5s, server));
+  std::filesystem::remove_all(scratch);
 }
 
 TEST(RedisServer, SaysWhyItDoesNotStartInTheServersOwnWords) {

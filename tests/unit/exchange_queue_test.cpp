@@ -171,6 +171,41 @@ TEST_F(ExchangeQueueTest, OnlyTheUnknownScriptsOfABatchAreSentAgain) {
   EXPECT_EQ(exchange->result.replies[2], Reply::string("1"));
 }
 
+TEST_F(ExchangeQueueTest, WhatIsAnsweredInPartAndCannotBeSentAgainIsInDoubt) {
+  CommandBatch mixed;
+  mixed.incr_by("k", 1);
+  mixed.run(algorithm::kAdjustScript, "k", {-1, 0});
+  const Handle exchange = queue_.add_call(mixed, bytes_of(mixed), nullptr).value();
+  const Handle unknown = queue_.add_call(script_, bytes_of(script_), nullptr).value();
+  taken();
+  EXPECT_TRUE(deliver(Reply::integer(1)));  // INCRBY was executed
+  EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
+  EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
+  queue_.fail_pending_calls({Errc::kConnectFailed, false}, finished_);
+  ASSERT_THAT(finished_, ::testing::ElementsAre(exchange, unknown));
+  EXPECT_TRUE(exchange->result.failure.may_have_executed);
+  EXPECT_FALSE(unknown->result.failure.may_have_executed);
+}
+
+TEST_F(ExchangeQueueTest, ARetryThatWasNotSentIsWithdrawnOrKeptByWhatWasExecuted) {
+  CommandBatch mixed;
+  mixed.incr_by("k", 1);
+  mixed.run(algorithm::kAdjustScript, "k", {-1, 0});
+  const Handle half = queue_.add_call(mixed, bytes_of(mixed), nullptr).value();
+  const Handle nothing = queue_.add_call(script_, bytes_of(script_), nullptr).value();
+  taken();
+  EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
+  EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
+  EXPECT_FALSE(queue_.give_up(nothing));
+  EXPECT_TRUE(queue_.give_up(half));
+  EXPECT_THAT(taken(), ::testing::StartsWith("*5\r\n$4\r\nEVAL\r\n"));
+  EXPECT_TRUE(deliver(Reply::integer(0)));
+  EXPECT_THAT(finished_, ::testing::ElementsAre(half));
+  EXPECT_EQ(half->result.replies[0], Reply::integer(1));
+  EXPECT_EQ(half->result.replies[1], Reply::integer(0));
+}
+
 TEST_F(ExchangeQueueTest, AnyOtherErrorReplyIsAnAnswer) {
   const Handle exchange = queue_.add_call(script_, bytes_of(script_), nullptr).value();
   taken();

@@ -15,7 +15,6 @@ namespace {
 
 using namespace std::chrono_literals;
 using namespace std::string_literals;
-using testing::array;
 using testing::bulk;
 using ::testing::ElementsAre;
 using testing::error;

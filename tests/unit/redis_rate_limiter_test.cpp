@@ -18,10 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using ::testing::_;
-using testing::Adjusts;
-using ::testing::AllOf;
 using testing::bulk;
-using testing::Charges;
 using ::testing::DoAll;
 using testing::error;
 using ::testing::HasSubstr;
@@ -33,7 +30,6 @@ using ::testing::Optional;
 using testing::replies;
 using ::testing::Return;
 using ::testing::SaveArg;
-using ::testing::StartsWith;
 using ::testing::Throw;
 
 class RedisRateLimiterTest : public LimiterTest {

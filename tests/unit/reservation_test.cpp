@@ -16,11 +16,8 @@ namespace tollgate {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::_;
-using testing::error;
 using ::testing::HasSubstr;
 using testing::integer;
-using testing::replies;
 using ::testing::Return;
 using ::testing::Throw;
 
