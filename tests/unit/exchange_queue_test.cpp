@@ -199,7 +199,7 @@ TEST_F(ExchangeQueueTest, ARetryThatWasNotSentIsWithdrawnOrKeptByWhatWasExecuted
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
   EXPECT_FALSE(queue_.give_up(nothing));
   EXPECT_TRUE(queue_.give_up(half));
-  EXPECT_THAT(taken(), ::testing::StartsWith("*5\r\n$4\r\nEVAL\r\n"));
+  EXPECT_THAT(taken(), ::testing::StartsWith("*6\r\n$4\r\nEVAL\r\n"));
   EXPECT_TRUE(deliver(Reply::integer(0)));
   EXPECT_THAT(finished_, ::testing::ElementsAre(half));
   EXPECT_EQ(half->result.replies[0], Reply::integer(1));
