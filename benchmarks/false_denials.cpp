@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <exception>
+#include <string>
 #include <vector>
 
 #include "integration/false_denials.hpp"
@@ -19,6 +20,9 @@ int main(int argc, char** argv) try {
     const char* name;
     Loopers loopers;
   };
+  const std::string info = tollgate::testing::RedisServer{}.command({"INFO", "server"}).text();
+  const auto version = info.find("redis_version:");
+  fmt::print("{}, {} rounds\n", info.substr(version, info.find('\r', version) - version), rounds);
   fmt::print("{:42} {:>28} {:>14}\n", "16 loopers", "falsely denied (min … max)", "loops");
   for (const Row row :
        {Row{"kPipelined, deny memory on (the default)", Loopers::kRemembering},

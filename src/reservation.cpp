@@ -12,6 +12,8 @@ namespace tollgate::inline v0 {
 Reservation Reservation::make(std::shared_ptr<BudgetLimiter> limiter, std::string_view user_id, std::int64_t tokens,
                               const CallOptions& options) {
   Reservation reservation{std::move(limiter), user_id};
+  // A repeated reservation is the same one: however many hold it, one settlement counts.
+  reservation.once_id_ = options.operation_id.value_or(std::string_view{});
   reservation.minute_ = reservation.limiter_->current_minute();
   reservation.decision_ = reservation.charge(tokens, options);
   return reservation;
@@ -56,7 +58,7 @@ void Reservation::settle(std::int64_t actual_tokens, const CallOptions& options)
   detail::check_tokens("actual_tokens", actual_tokens);
   if (!limiter_) return;
   detail::check_options(options, limiter_->config());
-  settle_once(actual_tokens, options.operation_id.value_or(once_id_));
+  settle_once(actual_tokens, once_id_.empty() ? options.operation_id.value_or(std::string_view{}) : once_id_);
 }
 
 void Reservation::cancel() noexcept {

@@ -709,6 +709,25 @@ TEST_P(OperationIds, ARepeatedReservationInTheNextMinuteSettlesTheMinuteThatWasC
   EXPECT_EQ(counter("user"), std::nullopt);
 }
 
+TEST_P(OperationIds, ARepeatedReservationIsGivenBackOnceHoweverItIsSettled) {
+  RedisRateLimiter limiter = this->limiter(1'000);
+  ASSERT_TRUE(limiter.check_and_consume("user", 500));
+  Reservation first = limiter.reserve("user", 100, {.operation_id = "op-1"});
+  Reservation second = limiter.reserve("user", 100, {.operation_id = "op-1"});
+  first.cancel();
+  second.cancel();
+  EXPECT_EQ(counter("user"), 500);
+}
+
+TEST_P(OperationIds, AnOperationIdOfTheSettlementDoesNotMakeATokensSettlementTwo) {
+  RedisRateLimiter limiter = this->limiter(1'000);
+  Reservation original = limiter.reserve("user", 100);
+  Reservation adopted = limiter.adopt(original.token());
+  original.settle(40, {.operation_id = "settle-1"});
+  adopted.settle(40);
+  EXPECT_EQ(counter("user"), 40);
+}
+
 TEST_P(OperationIds, ARepeatedSettlementAndARepeatedRecordCountOnce) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 60);

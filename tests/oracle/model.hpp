@@ -1,47 +1,39 @@
-/// The oracle's model of one counter. It is told every command in the order in which Redis executed it.
+/// The oracle's model of one counter, in 40 lines. Told each command in the order in which Redis executed it, it says
+/// what the caller must have been answered and what the counter holds. It shares nothing with the library.
 /// Thread safety: none.
 #pragma once
-
 #include <algorithm>
 #include <cstdint>
-#include <map>
-#include <utility>
 
 namespace tollgate::tests {
 
 struct Model {
-  std::int64_t value = 0;     // what Redis must hold
-  std::int64_t held = 0;      // admitted - returned, in this life of the key
-  std::int64_t forgiven = 0;  // charges of an earlier life that were undone in this one: may be granted again
+  std::int64_t value = 0;  // with what is about to be undone
+  std::int64_t admitted = 0, returned = 0, excess = 0;
   bool exists = false;
-  std::multimap<std::pair<int, std::int64_t>, bool> owed;  // (connection, tokens) to undo -> charged in this life
+  int life = 0;  // a reset begins the next
 
-  bool charge(int connection, std::int64_t tokens, std::int64_t limit, bool writes_to_deny, bool undoes_denial) {
-    const bool fits = tokens <= limit - value;
-    if (!fits && !writes_to_deny) return false;
+  std::int64_t used() const { return std::max<std::int64_t>(value, 0); }
+  bool fits(std::int64_t tokens, std::int64_t limit) const { return tokens <= limit - used(); }
+  bool charge(std::int64_t tokens, std::int64_t limit) {  // denied, it is to be undone
+    move(tokens, false);
+    if (value <= limit) admitted += tokens;
+    return value <= limit;
+  }
+  void undo(std::int64_t tokens, int charged_in_life, bool plain) {  // DECRBY makes counters, and goes below zero
+    if (exists || plain) returned -= move(-tokens, !plain);
+    if (charged_in_life == life) returned -= tokens;  // it was never admitted in this life
+  }
+  void adjust(std::int64_t by, bool may_create) {
+    if (exists || may_create) (by < 0 ? returned : excess) += by < 0 ? -move(by, true) : move(by, false);
+  }
+  std::int64_t move(std::int64_t by, bool stop_at_zero) {  // a first life gives back only what it was charged
+    const std::int64_t before = value;
+    value = stop_at_zero && life > 0 ? std::max<std::int64_t>(value + by, 0) : value + by;
     exists = true;
-    value += tokens;
-    if (fits) held += tokens;
-    if (!fits && undoes_denial) owed.emplace(std::pair{connection, tokens}, true);
-    return fits;
+    return value - before;
   }
-  bool adjust(int connection, std::int64_t tokens, bool may_make) {  // whether it undid a denial
-    const auto debt = owed.find({connection, -tokens});
-    const bool undoes = debt != owed.end(), this_life = undoes && debt->second;
-    if (undoes) owed.erase(debt);
-    if (!exists && !may_make) return undoes;
-    exists = true;
-    const std::int64_t taken = tokens < 0 ? std::min(-tokens, value) : -tokens;
-    value -= taken;
-    if (!undoes && tokens < 0) held -= std::min(taken, held);
-    if (undoes && !this_life) forgiven += taken;
-    return undoes;
-  }
-  void reset() {
-    value = held = forgiven = 0;
-    exists = false;
-    for (auto& charge : owed) charge.second = false;
-  }
+  void reset() { *this = Model{.life = life + 1}; }
 };
 
 }  // namespace tollgate::tests

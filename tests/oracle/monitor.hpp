@@ -4,7 +4,7 @@
 
 #include <cstdint>
 #include <functional>
-#include <string>
+#include <string_view>
 #include <thread>
 #include <vector>
 
@@ -12,22 +12,24 @@ namespace tollgate::tests {
 
 class Monitor {
  public:
-  using OnCommand = std::function<void(const std::string& address, const std::vector<std::string>& words)>;
+  /// `words` are valid during the call. Keys of the oracle hold nothing that MONITOR would escape.
+  using OnCommand = std::function<void(std::string_view address, const std::vector<std::string_view>& words)>;
 
   /// Returns once Redis records. What scripts call inside is left out: the script's own line tells all.
   Monitor(std::uint16_t port, OnCommand on_command);
-  ~Monitor() { finish(); }
+  ~Monitor();
   Monitor(const Monitor&) = delete;
   Monitor& operator=(const Monitor&) = delete;
 
-  /// Reads on until a command whose last word is kEnd has been executed.
+  /// Reads on until a command whose last word is kEnd has been executed. Throws when the record broke off before it.
   void finish();
-  static constexpr const char* kEnd = "the-end-of-the-record";
+  static constexpr std::string_view kEnd = "the-end-of-the-record";
 
  private:
   void run();
 
   int socket_ = -1;
+  bool ended_ = false;
   OnCommand on_command_;
   std::thread thread_;
 };

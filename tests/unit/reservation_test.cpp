@@ -309,7 +309,7 @@ TEST_F(ReservationTest, ThatRepeatsAnOperationIsSettledInTheWindowOfTheFirst) {
                  {testing::array({integer(30), integer(kMinute)})});
   Reservation reservation = limiter(atomic()).reserve("user", 30, {.operation_id = "op-1"});
   EXPECT_EQ(reservation.tokens(), 30);
-  expect_post(adjustment_of(-20, 0));
+  expect_post("[EVALSHA adjust \"p:user:29453760\" \"p:user:adjust:op-1:4:\" -20 0 120]");
   reservation.settle(10);
 }
 
