@@ -54,6 +54,8 @@ TEST_F(ConnectionFaults, ALateChargeStaysWhenItsCallerWasToldYes) {
   EXPECT_EQ(decision.failure, Errc::kTimeout);
   server_.resume();
   EXPECT_EQ(limiter.get_remaining("u", {.deadline = Clock::now() + 5s}), kLimit - 11);
+  ASSERT_TRUE(client->drain(Clock::now() + 5s));  // no undo is on its way
+  EXPECT_EQ(counter("u"), 11);
 }
 
 TEST_F(ConnectionFaults, ALateAtomicChargeIsUndoneToo) {
