@@ -1,6 +1,8 @@
-// What sharing one pipelined connection brings, against plain hiredis, side by side in one run:
-// - throughput: N threads on one limiter against N threads with a hiredis connection each, decisions per second and
-//   Redis's CPU time per decision;
+// What sharing one pipelined connection brings, and what admission costs, side by side in one run:
+// - throughput: N threads on one limiter against N threads with a connection each in plain hiredis, decisions per
+//   second and Redis's CPU time per decision;
+// - the same for kAtomic against kPipelined, both on one shared client. Where Redis is the bottleneck, the ratio of
+//   decisions per second is the inverse of the ratio of Redis's CPU times;
 // - a lone caller: the median latency against a loop that appends INCRBY and EXPIRE and reads both replies.
 // Usage: pipelining [rounds [seconds per round [threads …]]]      (default 5 rounds of 2 s, 64 threads)
 // Each round runs both sides in turn on a private redis-server; printed are the medians and their spread.
@@ -88,33 +90,45 @@ std::string spread(std::vector<double> values) {
   return fmt::format("{:.2f} ({:.2f} … {:.2f})", median(values), values.front(), values.back());
 }
 
-void compare_throughput(const tollgate::testing::RedisServer& server, int threads, int rounds, double seconds) {
+using Side = std::function<Measured()>;
+
+/// Runs both sides in turn and prints ours, and its ratios to the reference.
+void compare_throughput(const std::string& name, int rounds, const Side& our_side, const Side& reference_side) {
   std::vector<double> speedups;
   std::vector<double> cpu_ratios;
-  std::vector<double> plain_rates;
+  std::vector<double> reference_rates;
   std::vector<double> rates;
   std::vector<double> cpu;
   for (int round = 0; round < rounds; ++round) {
-    const Measured plain = run_threads(server, threads, seconds, [&](int thread) -> std::function<void()> {
-      auto limiter = std::make_shared<PlainLimiter>(server.port());
-      return [limiter, user = user_of(thread)] {
-        if (!limiter->check_and_consume(user)) std::abort();
-      };
-    });
-    tollgate::RedisRateLimiter limiter{server.url(), {.max_tokens_per_minute = kLimit}};
-    const Measured shared = run_threads(server, threads, seconds, [&](int thread) -> std::function<void()> {
-      return [&limiter, user = user_of(thread)] {
-        if (!limiter.check_and_consume(user)) std::abort();
-      };
-    });
-    speedups.push_back(shared.per_second / plain.per_second);
-    cpu_ratios.push_back(shared.redis_us / plain.redis_us);
-    plain_rates.push_back(plain.per_second / 1000);
-    rates.push_back(shared.per_second / 1000);
-    cpu.push_back(shared.redis_us);
+    const Measured reference = reference_side();
+    const Measured ours = our_side();
+    speedups.push_back(ours.per_second / reference.per_second);
+    cpu_ratios.push_back(ours.redis_us / reference.redis_us);
+    reference_rates.push_back(reference.per_second / 1000);
+    rates.push_back(ours.per_second / 1000);
+    cpu.push_back(ours.redis_us);
   }
-  fmt::print("{:4} threads: {:6.1f} k/s against {:6.1f} k/s: ratio {}; Redis CPU {:.1f} us per decision: ratio {}\n",
-             threads, median(rates), median(plain_rates), spread(speedups), median(cpu), spread(cpu_ratios));
+  fmt::print("{}: {:.1f} k/s against {:.1f} k/s: ratio {}; Redis CPU {:.1f} us per decision: ratio {}\n", name,
+             median(rates), median(reference_rates), spread(speedups), median(cpu), spread(cpu_ratios));
+}
+
+Measured run_connection_per_thread(const tollgate::testing::RedisServer& server, int threads, double seconds) {
+  return run_threads(server, threads, seconds, [&](int thread) -> std::function<void()> {
+    auto limiter = std::make_shared<PlainLimiter>(server.port());
+    return [limiter, user = user_of(thread)] {
+      if (!limiter->check_and_consume(user)) std::abort();
+    };
+  });
+}
+
+Measured run_shared(const tollgate::testing::RedisServer& server, int threads, double seconds,
+                    tollgate::Admission admission) {
+  tollgate::RedisRateLimiter limiter{server.url(), {.max_tokens_per_minute = kLimit, .admission = admission}};
+  return run_threads(server, threads, seconds, [&](int thread) -> std::function<void()> {
+    return [&limiter, user = user_of(thread)] {
+      if (!limiter.check_and_consume(user)) std::abort();
+    };
+  });
 }
 
 double median_latency_us(const std::function<void()>& decide) {
@@ -157,7 +171,18 @@ int main(int argc, char** argv) try {
   if (threads.empty()) threads.push_back(64);
 
   const tollgate::testing::RedisServer server;
-  for (const int count : threads) compare_throughput(server, count, rounds, seconds);
+  const auto shared = [&](int count, tollgate::Admission admission) -> Side {
+    return [&server, count, seconds, admission] { return run_shared(server, count, seconds, admission); };
+  };
+  for (const int count : threads) {
+    compare_throughput(fmt::format("{:3} threads, one client : a connection per thread", count), rounds,
+                       shared(count, tollgate::Admission::kPipelined),
+                       [&] { return run_connection_per_thread(server, count, seconds); });
+  }
+  for (const int count : threads) {
+    compare_throughput(fmt::format("{:3} threads, kAtomic : kPipelined", count), rounds,
+                       shared(count, tollgate::Admission::kAtomic), shared(count, tollgate::Admission::kPipelined));
+  }
   compare_lone_caller(server, 5 * rounds);
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());

@@ -144,6 +144,13 @@ Outcome BudgetLimiter::consume(std::string_view user_id, std::int64_t tokens, co
   return tokens == 0 ? look(request, options) : charge(request, options);
 }
 
+Decision BudgetLimiter::deny(Source source, std::errc failure) const noexcept {
+  return {.limit = config_.max_tokens_per_minute,
+          .reset_after = algorithm::time_to_reset(clock_->now()),
+          .source = source,
+          .failure = std::make_error_code(failure)};
+}
+
 Outcome BudgetLimiter::look(const Request& request, const CallOptions& options) {
   return conclude(request,
                   window_.read_look(request, client_->execute(window_.look(request), options.deadline, nullptr)));

@@ -8,7 +8,7 @@ namespace {
 std::atomic<std::uint64_t> generation{0};
 
 // Registered before main, so that no fork can be missed.
-[[maybe_unused]] const int registered =
+[[maybe_unused]] const int kRegistered =
     pthread_atfork(nullptr, nullptr, [] { generation.fetch_add(1, std::memory_order_relaxed); });
 
 }  // namespace

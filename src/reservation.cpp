@@ -38,7 +38,7 @@ Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
   if (failed && limiter_->config().on_failure == FailurePolicy::kThrow) throw_failure(std::move(outcome.failure));
   // Let pass by kAllow although the reply was lost: the charge is taken to stand, so that it is not made twice.
   if (outcome.decision.allowed && (!failed || in_doubt)) {
-    if (outcome.minute != minute_) {
+    if (tokens > 0 && outcome.minute != minute_) {
       earlier_ += std::exchange(held_, 0);
       minute_ = outcome.minute;
     }

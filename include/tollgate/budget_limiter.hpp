@@ -44,6 +44,9 @@ class BudgetLimiter {
   /// Charges `tokens`, or only looks when they are 0.
   [[nodiscard]] Outcome consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
 
+  /// A denial for a call that came to nothing, without asking.
+  [[nodiscard]] Decision deny(Source source, std::errc failure) const noexcept;
+
   /// Charges `tokens` past the limit.
   [[nodiscard]] Outcome record(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
 

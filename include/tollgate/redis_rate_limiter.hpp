@@ -53,19 +53,16 @@ class RedisRateLimiter {
   /// `failure` is std::errc::invalid_argument for an argument out of range.
   [[nodiscard]] Decision try_consume(std::string_view user_id, std::int64_t tokens = 1,
                                      const CallOptions& options = {}) noexcept {
-    Decision decision{.limit = limiter_->config().max_tokens_per_minute, .source = Source::kFallback};
     try {
       check(user_id, tokens, options);
-      decision = limiter_->consume(user_id, tokens, options).decision;
+      return limiter_->consume(user_id, tokens, options).decision;
     } catch (const std::invalid_argument&) {
-      decision.source = Source::kLocal;
-      decision.failure = std::make_error_code(std::errc::invalid_argument);
+      return limiter_->deny(Source::kLocal, std::errc::invalid_argument);
     } catch (const std::bad_alloc&) {
-      decision.failure = std::make_error_code(std::errc::not_enough_memory);
-    } catch (...) {
-      decision.failure = std::make_error_code(std::errc::io_error);  // an injected client threw
+      return limiter_->deny(Source::kFallback, std::errc::not_enough_memory);
+    } catch (...) {  // an injected client threw
+      return limiter_->deny(Source::kFallback, std::errc::io_error);
     }
-    return decision;
   }
 
   /// The state of the budget, charging nothing: consume with 0 tokens.

@@ -37,11 +37,11 @@ class Reservation {
   [[nodiscard]] Decision add(std::int64_t tokens, const CallOptions& options = {});
 
   /// The request used `actual_tokens` (0 … 2^53-1) in all. Less than was charged: the rest is given back to the window
-  /// that was charged. More: the excess is charged to it, past the limit where need be. Returns at once; never throws
-  /// but std::invalid_argument. What cannot be delivered is counted by RedisRateLimiter::undelivered().
-  /// The second call, and one after cancel(), has no effect; nor has one on a repeated reservation (the same
-  /// operation_id) or on one adopted from token(), once another of them was settled. For those the operation_id of
-  /// `options` is not needed, and does not count.
+  /// that was charged. More: the excess is charged to it, past the limit where need be; so is all of it on a
+  /// reservation that was denied. Returns at once; never throws but std::invalid_argument. What cannot be delivered is
+  /// counted by RedisRateLimiter::undelivered(). The second call, and one after cancel(), has no effect; nor has one on
+  /// a repeated reservation (the same operation_id) or on one adopted from token(), once another of them was settled.
+  /// For those the operation_id of `options` is not needed, and does not count.
   void settle(std::int64_t actual_tokens, const CallOptions& options = {});
 
   /// The request used nothing: settle(0).

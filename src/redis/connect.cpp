@@ -22,16 +22,19 @@ std::chrono::milliseconds checked_timeout(const char* field, std::chrono::millis
 
 }  // namespace
 
-std::shared_ptr<RedisClient> connect(std::string_view text, ClientOptions options) {
-  const Url url = Url::parse(text);
-  options.connect_timeout = checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
-  options.command_timeout = checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
-  if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>();
-  if (url.scheme() == Url::Scheme::kRediss) {
-    throw std::invalid_argument(fmt::format(
-        "tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory", url.to_string()));
+std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options) {
+  const Url parsed = Url::parse(url);
+  options.connect_timeout =
+      checked_timeout("connect_timeout", parsed.connect_timeout().value_or(options.connect_timeout));
+  options.command_timeout =
+      checked_timeout("command_timeout", parsed.command_timeout().value_or(options.command_timeout));
+  if (parsed.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>();
+  if (parsed.scheme() == Url::Scheme::kRediss) {
+    throw std::invalid_argument(
+        fmt::format("tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory",
+                    parsed.to_string()));
   }
-  return std::make_shared<HiredisClient>(url, options);
+  return std::make_shared<HiredisClient>(parsed, options);
 }
 
 }  // namespace tollgate::inline v0

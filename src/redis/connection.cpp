@@ -59,7 +59,7 @@ bool Connection::wait(Deadline deadline, bool for_write) const noexcept {
 }
 
 Failure Connection::receive(std::vector<Reply>& replies) {
-  std::array<char, 16 * 1024> buffer;
+  std::array<char, 16'384> buffer;
   for (;;) {
     const ssize_t count = ::recv(descriptor(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (count == 0) return lost("Redis closed it");

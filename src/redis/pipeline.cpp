@@ -28,8 +28,8 @@ BatchResult failed(Failure failure) { return {{}, std::move(failure)}; }
 
 }  // namespace
 
-Pipeline::Pipeline(RedisClient& client, const Url& url, const ClientOptions& options)
-    : client_(client), url_(url), options_(options), random_(std::random_device{}()) {}
+Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options)
+    : client_(client), url_(std::move(url)), options_(options), random_(std::random_device{}()) {}
 
 Pipeline::~Pipeline() { close(); }
 

@@ -28,7 +28,7 @@ class Pipeline {
   using Time = std::chrono::steady_clock::time_point;
 
   /// `client` is what handlers are given.
-  Pipeline(RedisClient& client, const Url& url, const ClientOptions& options);
+  Pipeline(RedisClient& client, Url url, const ClientOptions& options);
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;

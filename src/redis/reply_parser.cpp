@@ -7,8 +7,9 @@
 namespace tollgate::inline v0 {
 namespace {
 
-// A SCAN page is a few thousand elements; a length beyond this is no reply to anything that tollgate asks.
-constexpr auto kMaxElements = 1'000'000;
+// A SCAN page is about 500 elements, and room is made for as many as are announced: a length beyond this is no reply
+// to anything that tollgate asks.
+constexpr auto kMaxElements = 65'536;
 
 Reply* place_of(const redisReadTask* task) {
   if (task->parent == nullptr) return static_cast<Reply*>(task->privdata);

@@ -103,7 +103,7 @@ class UrlParser {
     UrlParser parser;
     parser.read_scheme(text);
     switch (parser.url_.scheme_) {
-      case Url::Scheme::kMemory: parser.read_memory(text); break;
+      case Url::Scheme::kMemory: read_memory(text); break;
       case Url::Scheme::kUnix: parser.read_unix(text); break;
       case Url::Scheme::kRedis:
       case Url::Scheme::kRediss: parser.read_network(text); break;

@@ -211,6 +211,7 @@ TEST_F(LimiterArguments, OfTryConsumeAreToldAsAFailure) {
     EXPECT_EQ(decision.failure, std::errc::invalid_argument);
     EXPECT_EQ(decision.source, Source::kLocal);
     EXPECT_EQ(decision.limit, 100);
+    EXPECT_EQ(decision.reset_after, 60s);
   }
 }
 
@@ -315,6 +316,7 @@ TEST_F(LimiterUnderFailure, LetsTheExceptionOfAnInjectedClientThroughExceptFromT
   EXPECT_EQ(decision.failure, std::errc::io_error);
   EXPECT_EQ(decision.source, Source::kFallback);
   EXPECT_EQ(decision.limit, 100);
+  EXPECT_EQ(decision.reset_after, 60s);
 }
 
 TEST_F(LimiterUnderFailure, TellsTryConsumeThatThereIsNoMemory) {

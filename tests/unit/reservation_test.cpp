@@ -47,6 +47,13 @@ TEST_F(ReservationTest, HoldsNothingWhenDenied) {
   reservation.cancel();
 }
 
+TEST_F(ReservationTest, ChargesWhatWasUsedAlthoughItWasDenied) {
+  expect_denied_charge(30, 80);
+  Reservation reservation = limiter().reserve("user", 30);
+  expect_post(adjustment_of(25, 60));
+  reservation.settle(25);
+}
+
 TEST_F(ReservationTest, OfNothingOnlyLooks) {
   expect_look(40);
   Reservation reservation = limiter().reserve("user", 0);
@@ -159,6 +166,16 @@ TEST_F(ReservationTest, GrowsWhileAnAnswerStreams) {
   EXPECT_EQ(reservation.tokens(), 50);
   expect_post(adjustment_of(-10, 0));
   reservation.settle(40);
+}
+
+TEST_F(ReservationTest, ThatGrowsByNothingInALaterMinuteStillGivesBackToItsOwn) {
+  Reservation reservation = reserved(30);
+  clock_->advance(60s);
+  expect_execute("[GET \"p:user:29453761\"]", {testing::nil()});
+  EXPECT_TRUE(reservation.add(0));
+  EXPECT_EQ(reservation.tokens(), 30);
+  expect_post(adjustment_of(-20, 0));
+  reservation.settle(10);
 }
 
 TEST_F(ReservationTest, KeepsWhatItHasWhenTheBudgetIsGone) {

@@ -61,11 +61,18 @@ TEST(Scripts, AreNamedByTheSha1OfTheirText) {
   EXPECT_NE(algorithm::kAdmitScript.sha1, algorithm::kAdjustScript.sha1);
 }
 
-TEST(Scripts, AnswerOutOfMemoryWhenTheStoreIsFullAndRecordNothing) {
+TEST(Scripts, AnswerOutOfMemoryWhenTheStoreIsFullAndDoNothing) {
+  const std::vector<std::int64_t> integers{10, 100, 60, 29, 120};
   for (const Script* script : {&algorithm::kAdmitScript, &algorithm::kAdjustScript}) {
-    Keyspace keys{1};
-    keys.set("somebody else's", "1", 60);
-    const std::vector<std::int64_t> integers{10, 100, 60, 29, 120};
+    for (const char* there : {"somebody else's", "counter"}) {  // room for neither; for the counter alone
+      Keyspace keys{1};
+      keys.set(there, "5", 60);
+      const Reply reply = script->twin(keys, {"counter", "record", integers});
+      EXPECT_EQ(failure_from_error_reply(reply.text()).code, Errc::kOutOfMemory) << script->name << ' ' << there;
+      EXPECT_EQ(keys.get(there), Reply::string("5")) << script->name;
+    }
+    Keyspace keys{2};  // room for the record alone
+    keys.set("somebody else's", "5", 60);
     const Reply reply = script->twin(keys, {"counter", "record", integers});
     EXPECT_EQ(failure_from_error_reply(reply.text()).code, Errc::kOutOfMemory) << script->name;
     EXPECT_TRUE(keys.get("record").is_nil()) << script->name;

@@ -1,5 +1,6 @@
 /// Fixed windows of one minute and the keys that hold their counters: `<prefix>:<user>:<unix_minute>`.
 /// Pure functions and values.
+/// Thread safety: as any value.
 #pragma once
 
 #include <algorithm>

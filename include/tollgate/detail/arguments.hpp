@@ -1,5 +1,6 @@
 /// What arguments are valid. Each check throws std::invalid_argument that names the field, its value (shortened and
 /// printable) and its range.
+/// Thread safety: plain functions.
 #pragma once
 
 #include <cstdint>

@@ -1,5 +1,5 @@
 /// A sequence whose first N elements live inside the object, so that the short batches and replies of one
-/// decision never allocate. Elements past N go to the heap. Not contiguous; index it or iterate over it.
+/// decision never allocate. Elements past N go to the heap. Not contiguous: index it.
 /// Thread safety: that of std::vector.
 #pragma once
 

@@ -1,4 +1,5 @@
-/// Short words for what Redis answers, so that an expectation reads as what it means:
+/// Short words for what Redis answers, so that an expectation reads as what it means, and a
+/// failed one prints it:
 ///
 ///     EXPECT_CALL(client, execute).WillOnce(Return(replies({integer(120), integer(1)})));
 ///
@@ -12,6 +13,7 @@
 
 #include "tollgate/error.hpp"
 #include "tollgate/redis/reply.hpp"
+#include "tollgate/testing/print.hpp"
 
 namespace tollgate::inline v0::testing {
 

@@ -15,7 +15,9 @@ end
 
 local tokens, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
 local used = tonumber(string.match(redis.call('GET', KEYS[1]) or '0', '^%-?%d+$'))
-if not used then return redis.error_reply('ERR value is not an integer or out of range') end
+if not used or math.abs(used) > 9223372036854775807 then
+  return redis.error_reply('ERR value is not an integer or out of range')
+end
 used = math.max(used, 0)
 
 local answer
