@@ -1,6 +1,9 @@
 #include "reservation_token.hpp"
 
 #include <fmt/format.h>
+#include <openssl/crypto.h>
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
 #include <unistd.h>
 
 #include <array>
@@ -11,7 +14,6 @@
 #include <system_error>
 #include <utility>
 
-#include "sha256.hpp"
 #include "tollgate/algorithm/window.hpp"
 #include "tollgate/detail/arguments.hpp"
 
@@ -86,8 +88,27 @@ struct Reader {
   std::int64_t integer() { return static_cast<std::int64_t>(number(8)); }
 };
 
+using Sha256Digest = std::array<unsigned char, 32>;
+
 std::string first_bytes(const Sha256Digest& digest, std::size_t count) {
   return {digest.begin(), digest.begin() + static_cast<std::ptrdiff_t>(count)};
+}
+
+Sha256Digest sha256(std::string_view message) {
+  Sha256Digest digest;
+  if (EVP_Digest(message.data(), message.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1) {
+    throw std::runtime_error("tollgate: OpenSSL made no SHA-256");
+  }
+  return digest;
+}
+
+Sha256Digest hmac_sha256(std::string_view key, std::string_view message) {
+  Sha256Digest digest;
+  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
+           reinterpret_cast<const unsigned char*>(message.data()), message.size(), digest.data(), nullptr) == nullptr) {
+    throw std::runtime_error("tollgate: OpenSSL made no HMAC");
+  }
+  return digest;
 }
 
 /// Tells a token of another key_prefix from a damaged one; says nothing about who made it.
@@ -103,10 +124,7 @@ std::string tag(std::string_view payload, const RateLimitConfig& config) {
 
 /// Takes as long wherever the first difference is, so that a tag cannot be guessed byte by byte.
 bool same_tag(std::string_view one, std::string_view other) {
-  if (one.size() != other.size()) return false;
-  unsigned difference = 0;
-  for (std::size_t i = 0; i < one.size(); ++i) difference |= static_cast<unsigned char>(one[i] ^ other[i]);
-  return difference == 0;
+  return one.size() == other.size() && CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
 }
 
 }  // namespace
