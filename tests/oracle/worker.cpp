@@ -133,7 +133,7 @@ class Worker {
     std::string operation_id = {};  // when that is the name
 
     void add(std::int64_t tokens, bool allowed, std::int64_t charged_minute) {
-      if (!allowed) return;
+      if (!allowed || tokens == 0) return;
       if (charged_minute != minute) earlier += std::exchange(held, 0);
       minute = charged_minute;
       held += tokens;
@@ -366,7 +366,7 @@ class Worker {
     const std::int64_t first_minute = minute_;
     for (int repeated = 0; repeated < 2; ++repeated) {
       hold(target, tokens, limiter(target).reserve(user_name(target.user), tokens, {.operation_id = operation_id}),
-           tokens == 0 ? minute_ : first_minute, name, operation_id);
+           first_minute, name, operation_id);
       if (dice_.one_in(4)) set_minute(minute_ + 1);
     }
   }
