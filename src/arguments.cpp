@@ -48,12 +48,10 @@ void check_config(const RateLimitConfig& config) {
   if (config.admission != Admission::kPipelined && config.admission != Admission::kAtomic) {
     reject("admission is {}; it must be kPipelined or kAtomic", static_cast<int>(config.admission));
   }
-  if (config.on_failure == FailurePolicy::kLocalShare) {
-    reject("on_failure is kLocalShare, which this version does not have; it must be kThrow, kAllow or kDeny");
-  }
   if (config.on_failure > FailurePolicy::kLocalShare) {
-    reject("on_failure is {}; it must be kThrow, kAllow or kDeny", static_cast<int>(config.on_failure));
+    reject("on_failure is {}; it must be kThrow, kAllow, kDeny or kLocalShare", static_cast<int>(config.on_failure));
   }
+  check_number("local_share", config.local_share.value_or(0), 0, config.max_tokens_per_minute);
   check_number("deny_memory (ms)", config.deny_memory.count(), 0, kMaxDenyMemory.count());
   if (!config.token_secret.empty() &&
       (config.token_secret.size() < kMinSecretBytes || config.token_secret.size() > kMaxSecretBytes)) {

@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "tollgate/algorithm/local_share.hpp"
 #include "tollgate/algorithm/reset_scan.hpp"
 #include "tollgate/detail/arguments.hpp"
 
@@ -14,6 +15,19 @@ namespace tollgate::inline v0 {
 using algorithm::Answer;
 using algorithm::DenyMemory;
 using algorithm::Request;
+
+namespace {
+
+constexpr std::size_t kShards = 16;
+
+// Other bits of the hash than what lies in a shard takes, or each shard would use one place in sixteen.
+std::size_t shard_number(std::string_view user_id) { return (std::hash<std::string_view>{}(user_id) >> 32U) % kShards; }
+
+std::int64_t local_share(const RateLimitConfig& config) {
+  return config.local_share.value_or((config.max_tokens_per_minute + 9) / 10);
+}
+
+}  // namespace
 
 /// Sharded, so that threads asking for different users do not meet. 4096 users of at most 512 bytes: 3 MB at most.
 class BudgetLimiter::Memory {
@@ -49,7 +63,6 @@ class BudgetLimiter::Memory {
   }
 
  private:
-  static constexpr std::size_t kShards = 16;
   static constexpr std::size_t kUsersPerShard = 256;
 
   struct Shard {
@@ -58,10 +71,39 @@ class BudgetLimiter::Memory {
     std::uint64_t resets = 0;
   };
 
-  // Other bits of the hash than DenyMemory takes, or each shard would use one place in sixteen.
-  Shard& shard_of(std::string_view user_id) {
-    return shards_[(std::hash<std::string_view>{}(user_id) >> 32U) % kShards];
+  Shard& shard_of(std::string_view user_id) { return shards_[shard_number(user_id)]; }
+
+  std::array<Shard, kShards> shards_;
+};
+
+/// Sharded as Memory is: 16 times 4096 places of 16 bytes.
+class BudgetLimiter::Share {
+ public:
+  explicit Share(std::int64_t tokens) {
+    for (Shard& shard : shards_) shard.share.emplace(tokens, kPlacesPerShard);
   }
+
+  void use(std::string_view user_id, std::int64_t minute, std::int64_t tokens) {
+    Shard& shard = shard_of(user_id);
+    const std::lock_guard lock{shard.mutex};
+    shard.share->use(user_id, minute, tokens);
+  }
+
+  bool grant(std::string_view user_id, std::int64_t minute, std::int64_t tokens) {
+    Shard& shard = shard_of(user_id);
+    const std::lock_guard lock{shard.mutex};
+    return shard.share->grant(user_id, minute, tokens);
+  }
+
+ private:
+  static constexpr std::size_t kPlacesPerShard = 4096;
+
+  struct Shard {
+    std::mutex mutex;
+    std::optional<algorithm::LocalShare> share;
+  };
+
+  Shard& shard_of(std::string_view user_id) { return shards_[shard_number(user_id)]; }
 
   std::array<Shard, kShards> shards_;
 };
@@ -118,6 +160,10 @@ BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfi
                   ? nullptr
                   : std::make_unique<detail::ForkLocal<Memory>>(
                         [duration = config_.deny_memory](Memory*) { return std::make_unique<Memory>(duration); })),
+      share_(config_.on_failure != FailurePolicy::kLocalShare
+                 ? nullptr
+                 : std::make_unique<detail::ForkLocal<Share>>(
+                       [tokens = local_share(config_)](Share*) { return std::make_unique<Share>(tokens); })),
       post_handler_(std::make_shared<PostHandler>()),
       late_charge_(std::make_shared<LateCharge>(
           config_.on_failure == FailurePolicy::kAllow ? algorithm::CallerWasTold::kYes : algorithm::CallerWasTold::kNo,
@@ -132,10 +178,24 @@ Request BudgetLimiter::request(std::string_view user_id, std::int64_t tokens,
   return {user_id, tokens, clock_->now(), options.operation_id.value_or(std::string_view{})};
 }
 
-Outcome BudgetLimiter::conclude(const Request& request, Answer answer) const {
-  if (!answer.failure.code) return {answer.decision, {}, answer.minute};
-  return {window_.fall_back(request, config_.on_failure, answer.failure.code), std::move(answer.failure),
-          algorithm::unix_minute(request.now)};
+Outcome BudgetLimiter::conclude(const Request& request, Answer answer) {
+  if (answer.failure.code) return fall_back(request, std::move(answer.failure));
+  if (share_ && answer.decision.allowed) share_->get().use(request.user_id, answer.minute, request.tokens);
+  return {answer.decision, {}, answer.decision.allowed, answer.minute};
+}
+
+/// The FailurePolicy's answer. What kAllow lets pass is taken to be charged when it may have been; what is granted from
+/// the local share is charged once Redis is back.
+Outcome BudgetLimiter::fall_back(const Request& request, Failure failure) {
+  const std::int64_t minute = algorithm::unix_minute(request.now);
+  bool allowed = config_.on_failure == FailurePolicy::kAllow;
+  bool charged = allowed && failure.may_have_executed;
+  if (share_ && share_->get().grant(request.user_id, minute, request.tokens)) {
+    allowed = charged = true;
+    if (request.tokens > 0) post_adjustment(request.user_id, minute, request.tokens, {});
+  }
+  Decision decision = window_.fall_back(request, allowed, failure.code);
+  return {decision, std::move(failure), charged, minute};
 }
 
 Outcome BudgetLimiter::consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
@@ -194,11 +254,13 @@ Outcome BudgetLimiter::charge(const Request& request, const CallOptions& options
   return conclude(request, answer);
 }
 
-Outcome BudgetLimiter::record(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
+Failure BudgetLimiter::record(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
   const Request request = this->request(user_id, tokens, options);
   const CommandBatch batch =
       window_.adjust(user_id, algorithm::unix_minute(request.now), tokens, true, request.operation_id);
-  return conclude(request, window_.read_adjust(request, client_->execute(batch, options.deadline, nullptr)));
+  Answer answer = window_.read_adjust(request, client_->execute(batch, options.deadline, nullptr));
+  if (share_ && !answer.failure.code) share_->get().use(user_id, answer.minute, tokens);
+  return std::move(answer.failure);
 }
 
 Failure BudgetLimiter::reset(std::string_view user_id, const CallOptions& options) {

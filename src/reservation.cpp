@@ -33,11 +33,10 @@ Reservation Reservation::adopt(std::shared_ptr<BudgetLimiter> limiter, std::stri
 
 Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
   Outcome outcome = limiter_->consume(user_id_, tokens, options);
-  const bool failed = static_cast<bool>(outcome.failure.code);
-  const bool in_doubt = outcome.failure.may_have_executed;
-  if (failed && limiter_->config().on_failure == FailurePolicy::kThrow) throw_failure(std::move(outcome.failure));
-  // Let pass by kAllow although the reply was lost: the charge is taken to stand, so that it is not made twice.
-  if (outcome.decision.allowed && (!failed || in_doubt)) {
+  if (outcome.failure.code && limiter_->config().on_failure == FailurePolicy::kThrow) {
+    throw_failure(std::move(outcome.failure));
+  }
+  if (outcome.charged) {
     if (tokens > 0 && outcome.minute != minute_) {
       earlier_ += std::exchange(held_, 0);
       minute_ = outcome.minute;

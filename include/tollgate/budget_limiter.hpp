@@ -28,6 +28,7 @@ struct Undelivered {
 struct Outcome {
   Decision decision;
   Failure failure = {};
+  bool charged = false;     ///< the tokens stand in the counter, are about to, or must be taken to
   std::int64_t minute = 0;  ///< the window that was charged
 };
 
@@ -48,7 +49,7 @@ class BudgetLimiter {
   [[nodiscard]] Decision deny(Source source, std::errc failure) const noexcept;
 
   /// Charges `tokens` past the limit.
-  [[nodiscard]] Outcome record(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
+  [[nodiscard]] Failure record(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
 
   [[nodiscard]] Failure reset(std::string_view user_id, const CallOptions& options);
 
@@ -60,6 +61,7 @@ class BudgetLimiter {
 
  private:
   class Memory;       // the DenyMemory behind its locks
+  class Share;        // the LocalShare behind its locks
   class PostHandler;  // counts what was not delivered
   class LateCharge;   // mends charges whose caller has gone
 
@@ -69,13 +71,15 @@ class BudgetLimiter {
   [[nodiscard]] Outcome charge(const algorithm::Request& request, const CallOptions& options);
   void post_adjustment(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
                        std::string_view once_id) noexcept;
-  [[nodiscard]] Outcome conclude(const algorithm::Request& request, algorithm::Answer answer) const;
+  [[nodiscard]] Outcome conclude(const algorithm::Request& request, algorithm::Answer answer);
+  [[nodiscard]] Outcome fall_back(const algorithm::Request& request, Failure failure);
 
   const RateLimitConfig config_;
   const algorithm::FixedWindow window_;
   const std::shared_ptr<const Clock> clock_;
   const std::shared_ptr<RedisClient> client_;
   const std::unique_ptr<detail::ForkLocal<Memory>> memory_;  // null when switched off
+  const std::unique_ptr<detail::ForkLocal<Share>> share_;    // null but under kLocalShare
   const std::shared_ptr<PostHandler> post_handler_;
   const std::shared_ptr<LateCharge> late_charge_;
 };

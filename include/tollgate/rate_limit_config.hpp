@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tollgate/clock.hpp"
@@ -23,7 +24,7 @@ enum class FailurePolicy : std::uint8_t {
   kThrow,       ///< throw tollgate::Error; try_consume denies instead
   kAllow,       ///< let the request pass, uncounted: the budget is not kept while Redis is away
   kDeny,        ///< refuse the request
-  kLocalShare,  ///< not in this version: refused when the limiter is made
+  kLocalShare,  ///< grant from this process's own share of the budget, see RateLimitConfig::local_share
 };
 
 struct RateLimitConfig {
@@ -48,6 +49,13 @@ struct RateLimitConfig {
   /// The key with which Reservation::token() is authenticated, 0 or 16 … 512 bytes, the same on every host. Empty:
   /// tokens are protected against damage, but whoever knows this library can forge one. Appears in no message.
   std::string token_secret = {};
+
+  /// Under kLocalShare: tokens per user and minute that this process grants by itself while Redis cannot be asked, less
+  /// what it was granted in that minute before. 0 … max_tokens_per_minute; nothing = a tenth of that, rounded up, so
+  /// that up to ten processes together let pass one budget more at most: the overshoot is bounded by processes × share.
+  /// What was granted so is charged as soon as Redis is back, so nothing is granted twice; what is given back later is
+  /// not returned to the share. Takes 1 MB per limiter.
+  std::optional<std::int64_t> local_share = std::nullopt;
 };
 
 }  // namespace tollgate::inline v0

@@ -106,9 +106,7 @@ class RedisRateLimiter {
   void record(std::string_view user_id, std::int64_t tokens, const CallOptions& options = {}) {
     check(user_id, tokens, options);
     if (tokens == 0) return;
-    if (Outcome outcome = limiter_->record(user_id, tokens, options); outcome.failure.code) {
-      throw_failure(std::move(outcome.failure));
-    }
+    if (Failure failure = limiter_->record(user_id, tokens, options); failure.code) throw_failure(std::move(failure));
   }
 
   /// What this limiter and its reservations could not deliver, since it was made.

@@ -44,8 +44,8 @@ Decision FixedWindow::deny_locally(const Request& request, bool never_fits) cons
           .source = Source::kLocal};
 }
 
-Decision FixedWindow::fall_back(const Request& request, FailurePolicy policy, std::error_code failure) const {
-  return {.allowed = policy == FailurePolicy::kAllow,
+Decision FixedWindow::fall_back(const Request& request, bool allowed, std::error_code failure) const {
+  return {.allowed = allowed,
           .limit = limit_,
           .reset_after = time_to_reset(request.now),
           .source = Source::kFallback,

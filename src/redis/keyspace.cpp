@@ -112,6 +112,18 @@ Reply Keyspace::set(std::string_view key, std::string value, std::int64_t second
   return Reply::status("OK");
 }
 
+Reply Keyspace::execute(const Command& command) {
+  switch (command.operation) {
+    case Operation::kGet: return get(command.key);
+    case Operation::kIncrBy: return incr_by(command.key, command.integers[0]);
+    case Operation::kExpire: return expire(command.key, command.integers[0]);
+    case Operation::kUnlink: return unlink(command.key);
+    case Operation::kScan: return scan(command.key);
+    case Operation::kScript: return command.script->twin(*this, {command.key, command.second_key, command.integers});
+  }
+  return Reply::error("ERR unknown command");
+}
+
 Reply Keyspace::scan(std::string_view pattern) {
   purge();
   std::vector<Reply> keys;

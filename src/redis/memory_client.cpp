@@ -3,22 +3,6 @@
 #include <utility>
 
 namespace tollgate::inline v0 {
-namespace {
-
-Reply run_command(Keyspace& keys, const Command& command) {
-  switch (command.operation) {
-    case Operation::kGet: return keys.get(command.key);
-    case Operation::kIncrBy: return keys.incr_by(command.key, command.integers[0]);
-    case Operation::kExpire: return keys.expire(command.key, command.integers[0]);
-    case Operation::kUnlink: return keys.unlink(command.key);
-    case Operation::kScan: return keys.scan(command.key);
-    case Operation::kScript: return command.script->twin(keys, {command.key, command.second_key, command.integers});
-  }
-  return Reply::error("ERR unknown command");
-}
-
-}  // namespace
-
 MemoryClient::MemoryClient(std::shared_ptr<const Clock> clock) : clock_(clock ? std::move(clock) : system_clock()) {}
 
 Replies MemoryClient::run(const CommandBatch& batch) {
@@ -26,7 +10,7 @@ Replies MemoryClient::run(const CommandBatch& batch) {
   const std::lock_guard lock{store.mutex};
   store.keyspace.set_time(clock_->steady_now());
   Replies replies;
-  for (std::size_t i = 0; i < batch.size(); ++i) replies.push_back(run_command(store.keyspace, batch[i]));
+  for (std::size_t i = 0; i < batch.size(); ++i) replies.push_back(store.keyspace.execute(batch[i]));
   return replies;
 }
 

@@ -82,19 +82,25 @@ TEST(CheckConfig, BoundsTheDenyMemory) {
 }
 
 TEST(CheckConfig, KnowsItsEnumerators) {
-  for (const auto policy : {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny}) {
+  for (const auto policy :
+       {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny, FailurePolicy::kLocalShare}) {
     accept_config([policy](auto& config) { config.on_failure = policy; });
   }
   accept_config([](auto& config) { config.admission = Admission::kAtomic; });
   EXPECT_THAT(rejected_config([](auto& config) { config.admission = static_cast<Admission>(2); }),
               HasSubstr("admission is 2; it must be kPipelined or kAtomic"));
   EXPECT_THAT(rejected_config([](auto& config) { config.on_failure = static_cast<FailurePolicy>(4); }),
-              HasSubstr("on_failure is 4; it must be kThrow, kAllow or kDeny"));
+              HasSubstr("on_failure is 4; it must be kThrow, kAllow, kDeny or kLocalShare"));
 }
 
-TEST(CheckConfig, SaysClearlyThatThereIsNoLocalShareYet) {
-  EXPECT_THAT(rejected_config([](auto& config) { config.on_failure = FailurePolicy::kLocalShare; }),
-              HasSubstr("on_failure is kLocalShare, which this version does not have"));
+TEST(CheckConfig, BoundsTheLocalShareByTheLimit) {
+  for (const std::int64_t share : {std::int64_t{0}, RateLimitConfig{}.max_tokens_per_minute}) {
+    accept_config([share](auto& config) { config.local_share = share; });
+  }
+  for (const std::int64_t share : {std::int64_t{-1}, RateLimitConfig{}.max_tokens_per_minute + 1}) {
+    EXPECT_THAT(rejected_config([share](auto& config) { config.local_share = share; }),
+                HasSubstr("local_share is " + std::to_string(share) + "; it must be 0 … 10000"));
+  }
 }
 
 TEST(CheckConfig, BoundsTheTokenSecretWithoutShowingIt) {

@@ -273,9 +273,74 @@ TEST_F(LimiterUnderFailure, StillDeniesTheImpossibleUnderKAllow) {
   EXPECT_FALSE(limiter(with_policy(FailurePolicy::kAllow)).check_and_consume("user", 101));
 }
 
-TEST_F(LimiterUnderFailure, RefusesKLocalShareWhenItIsMade) {
-  EXPECT_THAT(rejection([&] { static_cast<void>(limiter(with_policy(FailurePolicy::kLocalShare))); }),
-              HasSubstr("kLocalShare"));
+class LimiterWithLocalShare : public LimiterUnderFailure {
+ protected:
+  [[nodiscard]] RedisRateLimiter limiter(std::optional<std::int64_t> share) const {
+    RateLimitConfig config = with_policy(FailurePolicy::kLocalShare);
+    config.local_share = share;
+    return LimiterTest::limiter(config);
+  }
+};
+
+TEST_F(LimiterWithLocalShare, GrantsItAndPostsTheChargeForWhenRedisIsBack) {
+  RedisRateLimiter limiter = this->limiter(30);
+  expect_failure(testing::failure(Errc::kConnectFailed));
+  expect_post(adjustment_of(20, 60));
+  const Decision decision = limiter.consume("user", 20);
+  EXPECT_TRUE(decision.allowed);
+  EXPECT_EQ(decision.source, Source::kFallback);
+  EXPECT_EQ(decision.failure, Errc::kConnectFailed);
+  EXPECT_EQ(decision.remaining, std::nullopt);
+
+  expect_failure(testing::failure(Errc::kConnectFailed));
+  EXPECT_FALSE(limiter.consume("user", 11).allowed);  // and posts nothing
+}
+
+TEST_F(LimiterWithLocalShare, IsATenthOfTheLimitByDefault) {
+  RedisRateLimiter limiter = this->limiter(std::nullopt);
+  expect_failure(testing::failure(Errc::kTimeout, true));
+  EXPECT_FALSE(limiter.check_and_consume("user", 11));
+  expect_failure(testing::failure(Errc::kTimeout, true));
+  expect_post(adjustment_of(10, 60));
+  EXPECT_TRUE(limiter.check_and_consume("user", 10));
+}
+
+TEST_F(LimiterWithLocalShare, CountsWhatRedisGrantedInThisMinute) {
+  RedisRateLimiter limiter = this->limiter(30);
+  expect_charge(25, 0);
+  EXPECT_TRUE(limiter.check_and_consume("user", 25));
+  expect_failure(testing::failure(Errc::kTimeout));
+  EXPECT_FALSE(limiter.check_and_consume("user", 6));
+  clock_->advance(60s);
+  expect_failure(testing::failure(Errc::kTimeout));
+  expect_post("[EVALSHA adjust \"p:user:29453761\" 6 60]");
+  EXPECT_TRUE(limiter.check_and_consume("user", 6));
+}
+
+TEST_F(LimiterWithLocalShare, CountsNoDenial) {
+  RedisRateLimiter limiter = this->limiter(30);
+  expect_denied_charge(25, 80);
+  EXPECT_FALSE(limiter.check_and_consume("user", 25));
+  expect_failure(testing::failure(Errc::kTimeout));
+  expect_post(adjustment_of(24, 60));
+  EXPECT_TRUE(limiter.check_and_consume("user", 24));
+}
+
+TEST_F(LimiterWithLocalShare, OnlyLooksWithNoTokens) {
+  RedisRateLimiter limiter = this->limiter(30);
+  expect_failure(testing::failure(Errc::kTimeout));
+  EXPECT_TRUE(limiter.peek("user").allowed);
+}
+
+TEST_F(LimiterWithLocalShare, ReservesFromItAndSettles) {
+  RedisRateLimiter limiter = this->limiter(30);
+  expect_failure(testing::failure(Errc::kTimeout));
+  expect_post(adjustment_of(20, 60));
+  Reservation reservation = limiter.reserve("user", 20);
+  EXPECT_TRUE(reservation.allowed());
+  EXPECT_EQ(reservation.tokens(), 20);
+  expect_post(adjustment_of(-15, 0));
+  reservation.settle(5);
 }
 
 TEST_F(LimiterUnderFailure, TellsTryConsumeWithoutThrowingUnderEveryPolicy) {
@@ -290,7 +355,8 @@ TEST_F(LimiterUnderFailure, TellsTryConsumeWithoutThrowingUnderEveryPolicy) {
 }
 
 TEST_F(LimiterUnderFailure, ThrowsWhateverThePolicyWhereNoPolicyKnowsTheAnswer) {
-  for (const FailurePolicy policy : {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny}) {
+  for (const FailurePolicy policy :
+       {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny, FailurePolicy::kLocalShare}) {
     RedisRateLimiter limiter = this->limiter(with_policy(policy));
     expect_failure(testing::failure(Errc::kTimeout));
     EXPECT_THROW(limiter.get_remaining("user"), TimeoutError);

@@ -53,8 +53,8 @@ class FixedWindow {
   /// Denied without asking; `never_fits` when the request exceeds the limit itself, and so will every repetition.
   [[nodiscard]] Decision deny_locally(const Request& request, bool never_fits) const;
 
-  /// What to answer when Redis could not be asked. kThrow denies here; throwing is the door's.
-  [[nodiscard]] Decision fall_back(const Request& request, FailurePolicy policy, std::error_code failure) const;
+  /// What to answer when Redis could not be asked and the FailurePolicy has decided. Throwing is the door's.
+  [[nodiscard]] Decision fall_back(const Request& request, bool allowed, std::error_code failure) const;
 
   /// Charges request.tokens, 1 … limit.
   [[nodiscard]] CommandBatch charge(const Request& request) const;

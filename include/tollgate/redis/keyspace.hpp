@@ -12,6 +12,7 @@
 #include <string_view>
 #include <unordered_map>
 
+#include "tollgate/redis/command_batch.hpp"
 #include "tollgate/redis/reply.hpp"
 
 namespace tollgate::inline v0 {
@@ -35,6 +36,9 @@ class Keyspace {
   Reply set(std::string_view key, std::string value, std::int64_t seconds);
   /// Every match at once, with the final cursor "0". The pattern knows `*`, `?` and `\`, not the classes `[…]`.
   Reply scan(std::string_view pattern);
+
+  /// Whichever of these, or a script's twin, `command` stands for.
+  Reply execute(const Command& command);
 
   /// Living and expired keys that take up room.
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }

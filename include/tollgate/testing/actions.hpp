@@ -31,21 +31,7 @@ namespace tollgate::inline v0::testing {
     if (batch[i].operation != Operation::kScan) keys.set(batch[i].key, std::to_string(counter), kTtl);
   }
   BatchResult result;
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    const Command command = batch[i];
-    const auto answer = [&]() -> Reply {
-      switch (command.operation) {
-        case Operation::kGet: return keys.get(command.key);
-        case Operation::kIncrBy: return keys.incr_by(command.key, command.integers[0]);
-        case Operation::kExpire: return keys.expire(command.key, command.integers[0]);
-        case Operation::kUnlink: return keys.unlink(command.key);
-        case Operation::kScan: return keys.scan(command.key);
-        case Operation::kScript: return command.script->twin(keys, {command.key, command.second_key, command.integers});
-      }
-      return error("ERR unknown command");
-    };
-    result.replies.push_back(answer());
-  }
+  for (std::size_t i = 0; i < batch.size(); ++i) result.replies.push_back(keys.execute(batch[i]));
   return result;
 }
 
