@@ -273,6 +273,12 @@ Failure BudgetLimiter::reset(std::string_view user_id, const CallOptions& option
   return failure;
 }
 
+Failure BudgetLimiter::ping(const CallOptions& options) {
+  CommandBatch batch;
+  batch.ping();
+  return algorithm::FixedWindow::read_ping(client_->execute(batch, options.deadline, nullptr));
+}
+
 void BudgetLimiter::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
                            std::string_view once_id) noexcept {
   if (tokens < 0 && memory_) memory_->get().forget(user_id);

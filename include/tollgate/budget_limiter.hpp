@@ -4,6 +4,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string_view>
@@ -52,6 +53,9 @@ class BudgetLimiter {
   [[nodiscard]] Failure record(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
 
   [[nodiscard]] Failure reset(std::string_view user_id, const CallOptions& options);
+
+  [[nodiscard]] Failure ping(const CallOptions& options);
+  [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline) { return client_->drain(deadline); }
 
   /// Posts: adds `tokens` to a window past the limit, or gives them back when negative. Never throws for operational
   /// reasons; what cannot be delivered is counted.

@@ -10,6 +10,7 @@
 /// Thread safety: every function may be called from all threads; so may several limiters on one client.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <memory>
 #include <new>
@@ -108,6 +109,16 @@ class RedisRateLimiter {
     if (tokens == 0) return;
     if (Failure failure = limiter_->record(user_id, tokens, options); failure.code) throw_failure(std::move(failure));
   }
+
+  /// For readiness probes: returns when Redis has answered a PING, and throws tollgate::Error otherwise, whatever
+  /// on_failure says. Connects where need be. One round trip.
+  void ping(const CallOptions& options = {}) {
+    if (Failure failure = limiter_->ping(options); failure.code) throw_failure(std::move(failure));
+  }
+
+  /// For shutdown: blocks until every undo and settlement posted so far has been answered, or until `deadline`; true
+  /// when none is left. Without it the client's destructor does that, within its command timeout.
+  [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline) { return limiter_->drain(deadline); }
 
   /// What this limiter and its reservations could not deliver, since it was made.
   [[nodiscard]] Undelivered undelivered() const noexcept { return limiter_->undelivered(); }

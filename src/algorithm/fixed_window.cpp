@@ -146,6 +146,8 @@ Answer FixedWindow::read_adjust(const Request& request, const BatchResult& resul
   return decide(request, *counter <= limit_, *counter);
 }
 
+Failure FixedWindow::read_ping(const BatchResult& result) { return find_failure(result, 1); }
+
 std::optional<CommandBatch> FixedWindow::mend_late_charge(const CommandBatch& charge, const BatchResult& result,
                                                           CallerWasTold told) {
   const Command command = charge[0];

@@ -120,6 +120,7 @@ Reply Keyspace::execute(const Command& command) {
     case Operation::kUnlink: return unlink(command.key);
     case Operation::kScan: return scan(command.key);
     case Operation::kScript: return command.script->twin(*this, {command.key, command.second_key, command.integers});
+    case Operation::kPing: return Reply::status("PONG");
   }
   return Reply::error("ERR unknown command");
 }

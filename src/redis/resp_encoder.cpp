@@ -64,6 +64,7 @@ void append_resp(std::string& out, const Command& command, ScriptForm form) {
     case Operation::kExpire: return append_with_key("EXPIRE");
     case Operation::kUnlink: return append_with_key("UNLINK");
     case Operation::kScript: return append_script(out, command, form);
+    case Operation::kPing: return append_resp(out, {"PING"});
     case Operation::kScan:
       append_header(out, '*', 6);
       append_bulk(out, "SCAN");

@@ -43,6 +43,22 @@ TEST_F(ConnectionFaults, AFrozenServerHoldsACallUntilItsDeadlineAndTheLateCharge
   EXPECT_EQ(counter("u"), 1);
 }
 
+TEST_F(ConnectionFaults, AFrozenServerIsNeitherReadyNorDrainedUntilItIsBack) {
+  RedisRateLimiter limiter{connect(server_.url(), kQuick), config()};
+  EXPECT_NO_THROW(limiter.ping());
+  Reservation reservation = limiter.reserve("u", 10);
+  server_.pause();
+  reservation.cancel();
+  const auto start = Clock::now();
+  EXPECT_THROW(limiter.ping({.deadline = start + 50ms}), TimeoutError);
+  EXPECT_FALSE(limiter.drain(start + 100ms));
+  EXPECT_LT(Clock::now() - start, 5s);
+  server_.resume();
+  EXPECT_NO_THROW(limiter.ping({.deadline = Clock::now() + 5s}));
+  EXPECT_TRUE(limiter.drain(Clock::now() + 5s));
+  EXPECT_EQ(counter("u"), 0);
+}
+
 TEST_F(ConnectionFaults, ALateChargeStaysWhenItsCallerWasToldYes) {
   const auto client = connect(server_.url(), kQuick);
   RedisRateLimiter limiter{client, config(FailurePolicy::kAllow)};

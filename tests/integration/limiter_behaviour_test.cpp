@@ -188,6 +188,16 @@ TEST_P(LimiterBehaviour, ASmallRequestPassesAfterALargeOneWasDenied) {
   EXPECT_TRUE(limiter.check_and_consume("user", 40));
 }
 
+TEST_P(LimiterBehaviour, IsReadyWhenItsStoreAnswersAndDrainedWhenNothingIsUnderWay) {
+  RedisRateLimiter limiter = this->limiter(100);
+  EXPECT_NO_THROW(limiter.ping());
+  Reservation reservation = limiter.reserve("user", 60);
+  reservation.settle(20);
+  EXPECT_FALSE(limiter.check_and_consume("user", 100));
+  EXPECT_TRUE(limiter.drain(std::chrono::steady_clock::now() + 5s));
+  EXPECT_EQ(counter("user"), 20);
+}
+
 TEST_P(LimiterBehaviour, ARequestLargerThanTheLimitIsDeniedForGoodWithoutARoundTrip) {
   RedisRateLimiter limiter = this->limiter(100);
   const Decision decision = limiter.consume("user", 101);

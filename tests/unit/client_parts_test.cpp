@@ -33,6 +33,12 @@ TEST(RespEncoder, WritesACharge) {
             "*3\r\n$6\r\nINCRBY\r\n$5\r\np:u:1\r\n$2\r\n42\r\n*3\r\n$6\r\nEXPIRE\r\n$5\r\np:u:1\r\n$2\r\n60\r\n");
 }
 
+TEST(RespEncoder, WritesAPing) {
+  CommandBatch batch;
+  batch.ping();
+  EXPECT_EQ(encoded(batch), "*1\r\n$4\r\nPING\r\n");
+}
+
 TEST(RespEncoder, CountsBytesAndTrustsNone) {
   CommandBatch batch;
   batch.get("a\0\r\n\xff"s);

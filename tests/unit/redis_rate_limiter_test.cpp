@@ -124,6 +124,24 @@ TEST_F(LimiterDecides, RecordsPastTheLimit) {
 
 TEST_F(LimiterDecides, SendsNothingToRecordNothing) { EXPECT_NO_THROW(limiter().record("user", 0)); }
 
+TEST_F(LimiterDecides, PingsAndSaysWhyRedisIsNotReady) {
+  RedisRateLimiter limiter = this->limiter();
+  expect_execute("[PING]", {testing::status("PONG")});
+  EXPECT_NO_THROW(limiter.ping());
+  expect_execute("[PING]", {error("LOADING Redis is loading the dataset in memory")});
+  EXPECT_THROW(limiter.ping(), ServerError);
+  EXPECT_CALL(*client_, execute).WillOnce(Return(testing::failure(Errc::kTimeout))).RetiresOnSaturation();
+  EXPECT_THROW(limiter.ping(), TimeoutError);
+}
+
+TEST_F(LimiterDecides, DrainsItsClient) {
+  RedisRateLimiter limiter = this->limiter();
+  const auto deadline = std::chrono::steady_clock::time_point{5h};
+  EXPECT_CALL(*client_, drain(deadline)).WillOnce(Return(true)).WillOnce(Return(false));
+  EXPECT_TRUE(limiter.drain(deadline));
+  EXPECT_FALSE(limiter.drain(deadline));
+}
+
 TEST_F(LimiterDecides, HandsTheDeadlineOfACallToTheClient) {
   const auto deadline = std::chrono::steady_clock::time_point{5h};
   EXPECT_CALL(*client_, execute(_, Optional(deadline), _)).WillRepeatedly([](const auto& batch, auto, const auto&) {
@@ -136,6 +154,7 @@ TEST_F(LimiterDecides, HandsTheDeadlineOfACallToTheClient) {
   EXPECT_EQ(limiter.get_remaining("user", options), 99);
   limiter.record("user", 1, options);
   limiter.reset("user", options);
+  limiter.ping(options);
   EXPECT_TRUE(limiter.reserve("user", 1, options).allowed());
 }
 

@@ -70,6 +70,8 @@ class FixedWindow {
                                     bool window_counts, std::string_view once_id = {}) const;
   [[nodiscard]] Answer read_adjust(const Request& request, const BatchResult& result) const;
 
+  [[nodiscard]] static Failure read_ping(const BatchResult& result);
+
   /// What to post when a charge's outcome becomes known after its caller has gone: a charge that was made although the
   /// caller was told no is given back; one whose reply is lost for good gets its expiry again, which the connection may
   /// have swallowed. Nothing when there is nothing to mend.

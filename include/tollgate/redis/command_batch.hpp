@@ -25,6 +25,7 @@ enum class Operation : std::uint8_t {
   kUnlink,  ///< UNLINK key
   kScan,    ///< SCAN integers[0] MATCH key COUNT integers[1]; the cursor's 64 bits are unsigned
   kScript,  ///< EVALSHA script, key [second_key], integers
+  kPing,    ///< PING; names no key
 };
 
 /// One command, seen inside its batch; valid as long as the batch is neither changed nor gone.
@@ -40,6 +41,7 @@ class CommandBatch {
  public:
   static constexpr std::size_t kMaxIntegers = 5;  ///< of one command
 
+  void ping() { add(Operation::kPing, {}, {}); }
   void get(std::string_view key) { add(Operation::kGet, key, {}); }
   void incr_by(std::string_view key, std::int64_t increment) { add(Operation::kIncrBy, key, {increment}); }
   void expire(std::string_view key, std::chrono::seconds ttl) { add(Operation::kExpire, key, {ttl.count()}); }

@@ -49,12 +49,14 @@ inline void PrintTo(Operation operation, std::ostream* out) {
     case Operation::kUnlink: *out << "UNLINK"; return;
     case Operation::kScan: *out << "SCAN"; return;
     case Operation::kScript: *out << "EVALSHA"; return;
+    case Operation::kPing: *out << "PING"; return;
   }
   *out << "operation " << static_cast<int>(operation);
 }
 
 inline void PrintTo(const Command& command, std::ostream* out) {
   PrintTo(command.operation, out);
+  if (command.operation == Operation::kPing) return;
   if (command.script != nullptr) *out << ' ' << command.script->name;
   *out << ' ';
   testing::print_quoted(command.key, out);
