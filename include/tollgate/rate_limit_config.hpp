@@ -54,7 +54,8 @@ struct RateLimitConfig {
   /// what it was granted in that minute before. 0 … max_tokens_per_minute; nothing = a tenth of that, rounded up, so
   /// that up to ten processes together let pass one budget more at most: the overshoot is bounded by processes × share.
   /// What was granted so is charged as soon as Redis is back, so nothing is granted twice; what is given back later is
-  /// not returned to the share. Takes 1 MB per limiter.
+  /// not returned to the share. A request whose reply was lost may so be charged twice, never too little: always where
+  /// it had an operation_id and had been executed. Takes 1 MB per limiter.
   std::optional<std::int64_t> local_share = std::nullopt;
 };
 

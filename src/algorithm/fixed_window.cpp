@@ -158,7 +158,7 @@ std::optional<CommandBatch> FixedWindow::mend_late_charge(const CommandBatch& ch
     return mending;
   }
   // The record of an operation says that it was admitted, and its caller may ask again.
-  if (told == CallerWasTold::kYes || !command.second_key.empty()) return std::nullopt;
+  if (told == CallerWasTold::kYes || !command.second_key.empty() || result.replies.empty()) return std::nullopt;
   const auto counter = result.replies[0].to_integer();
   if (!counter || *counter < 0) return std::nullopt;
   mending.run(kAdjustScript, command.key, {-command.integers[0], 0});

@@ -188,7 +188,9 @@ void Pipeline::look_after_silence(Lock& lock, Time now, bool also_with_replies_d
   if (now - last_read_ <= kIdle && !(also_with_replies_due && queue_.in_flight() > 0)) return;
   const Handle self = queue_.borrow();
   driver_ = &*self;
-  receive(lock, now);
+  // Under the lock, though it reads: nobody may write to the connection before it has been looked at.
+  Failure failure = connection_->receive(replies_);
+  take_in(lock, now, std::move(failure));
   driver_ = nullptr;
   queue_.release(self);
 }
@@ -240,18 +242,25 @@ void Pipeline::receive(Lock& lock, Time until) {
   Failure failure = connection->receive(replies_);
   lock.lock();
 
-  last_read_ = after;
   if (!replies_.empty() && in_flight > 0) {
     const auto service = kServicePerExchange * static_cast<std::int64_t>(in_flight);
     const auto sample = std::max<std::chrono::nanoseconds>(after - before - service, std::chrono::nanoseconds{0});
     blocked_ += (sample - blocked_) / 8;
-    connection->has_answered = true;
+  }
+  take_in(lock, after, std::move(failure));
+}
+
+/// What was read at `now`: replies, and perhaps the end of the connection.
+void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
+  last_read_ = now;
+  if (!replies_.empty() && queue_.in_flight() > 0) {
+    connection_->has_answered = true;
     failed_attempts_ = 0;
   }
   for (Reply& reply : replies_) {
-    if (reply.is_error() && reply.text().starts_with("READONLY") && after - connected_at_ > kDemotable &&
-        !connection->writing && connection->outgoing.empty()) {
-      connection->closing = true;
+    if (reply.is_error() && reply.text().starts_with("READONLY") && now - connected_at_ > kDemotable &&
+        !connection_->writing && connection_->outgoing.empty()) {
+      connection_->closing = true;
     }
     if (queue_.deliver(std::move(reply), finished_)) continue;
     failure = {Errc::kProtocol, true, "a reply that belongs to no request"};

@@ -53,6 +53,7 @@ class Pipeline {
   void look_after_silence(Lock& lock, Time now, bool also_with_replies_due);
   void establish(Lock& lock, Time until);
   void receive(Lock& lock, Time until);
+  void take_in(Lock& lock, Time now, Failure failure);
   void write(Lock& lock);
   void wait_for_turn(Lock& lock, Exchange& exchange, Time until);
   void pass_on(Lock& lock);

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <barrier>
 #include <csignal>
 #include <filesystem>
 #include <numeric>
@@ -191,6 +192,29 @@ TEST_F(ConnectionFaults, AnIdleConnectionThatWasClosedIsNoticedBeforeItIsTrusted
     std::this_thread::sleep_for(5ms);
   }
   EXPECT_EQ(limiter.get_remaining("u"), kLimit - 5);
+}
+
+TEST_F(ConnectionFaults, AnIdleConnectionThatWasClosedIsTrustedByNoneOfManyWhoComeAtOnce) {
+  constexpr int kThreads = 8;
+  constexpr int kRounds = 100;
+  RedisRateLimiter limiter{connect(server_.url(), kPatient), config()};
+  std::atomic<int> admitted{0};
+  std::barrier round{kThreads, [&]() noexcept {
+                       server_.command({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"});
+                       std::this_thread::sleep_for(2ms);
+                     }};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (int done = 0; done < kRounds; ++done) {
+        round.arrive_and_wait();
+        if (limiter.try_consume("u", 1).allowed) ++admitted;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_EQ(admitted, kThreads * kRounds);
+  EXPECT_EQ(counter("u"), kThreads * kRounds);
 }
 
 TEST_F(ConnectionFaults, ARestartedServerIsToldItsScriptsAgain) {

@@ -356,6 +356,9 @@ TEST(LateCharge, ThatWasNotMadeIsNotGivenBack) {
             std::nullopt);
   EXPECT_EQ(mended(kAtomic.charge(request(10)), replies({integer(-96)}), CallerWasTold::kNo), std::nullopt);
   EXPECT_EQ(mended(kAtomic.charge(request(10)), replies({error("OOM no")}), CallerWasTold::kNo), std::nullopt);
+  BatchResult reused = replies({integer(10), integer(1)});
+  reused.replies.clear();  // whose room still holds what was there
+  EXPECT_EQ(mended(kPipelined.charge(request(10)), reused, CallerWasTold::kNo), std::nullopt);
   EXPECT_EQ(mended(kAtomic.charge(request(10)), replies({}), CallerWasTold::kNo), std::nullopt);
 }
 
