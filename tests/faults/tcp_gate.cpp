@@ -10,12 +10,11 @@
 #include <algorithm>
 #include <array>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 namespace tollgate::tests {
 namespace {
-
-using namespace std::chrono_literals;
 
 sockaddr_in loopback(std::uint16_t port) {
   sockaddr_in address{};
@@ -29,6 +28,15 @@ void reset(int descriptor) {
   const linger at_once{1, 0};  // RST instead of FIN
   ::setsockopt(descriptor, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   ::close(descriptor);
+}
+
+/// The length of the first reply: an error, a status, an integer or a string; 0 when it is not there whole.
+std::size_t length_of_first_reply(const std::string& bytes) {
+  const std::size_t line = bytes.find("\r\n");
+  if (line == std::string::npos) return 0;
+  const bool has_body = bytes[0] == '$' && bytes[1] != '-';
+  const std::size_t length = line + 2 + (has_body ? std::stoul(bytes.substr(1)) + 2 : 0);
+  return length <= bytes.size() ? length : 0;
 }
 
 }  // namespace
@@ -93,8 +101,22 @@ void TcpGate::take_in(Link& link, bool from_client) {
     link.client_spoke = false;
     ++turns_;
   }
+  std::string bytes(buffer.data(), static_cast<std::size_t>(count));
+  if (!from_client) {
+    reply_bytes_ += bytes.size();
+    falsify(bytes);
+  }
   Pipe& pipe = from_client ? link.requests : link.replies;
-  pipe.chunks.push_back({Clock::now() + delay_, std::string(buffer.data(), static_cast<std::size_t>(count))});
+  if (!bytes.empty()) pipe.chunks.push_back({Clock::now() + delay_, std::move(bytes)});
+}
+
+void TcpGate::falsify(std::string& replies) {
+  if (replies_to_swallow_ > 0) {
+    const std::size_t length = length_of_first_reply(replies);
+    replies.erase(0, length);
+    if (length > 0) --replies_to_swallow_;
+  }
+  replies.insert(0, std::exchange(inserted_, {}));
 }
 
 void TcpGate::let_out(Link& link, bool to_server) {
@@ -120,7 +142,7 @@ void TcpGate::let_out(Link& link, bool to_server) {
       cut_ = true;
       return;
     }
-    if (fragment_ != 0) pipe.next_fragment = now + 1ms;
+    if (fragment_ != 0) pipe.next_fragment = now + apart_;
     if (!bytes.empty()) continue;
     pipe.chunks.pop_front();
     if (!to_server && reply_turns_left_ != std::numeric_limits<int>::max() && --reply_turns_left_ <= 0) return;

@@ -1,5 +1,5 @@
 /// A TCP proxy on loopback between a client and a server, with faults on demand: it withholds, fragments, delays, cuts,
-/// swallows and refuses, and counts what passes.
+/// swallows, invents and refuses, and counts what passes.
 /// Thread safety: every function may be called from all threads.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <mutex>
 #include <string>
 #include <thread>
+#include <utility>
 
 namespace tollgate::tests {
 
@@ -36,9 +37,9 @@ class TcpGate {
   void pass_reply_turns(int turns) {
     change([&] { reply_turns_left_ = turns; });
   }
-  /// At most so many bytes at a time, a millisecond apart; 0 = whole.
-  void fragment(std::size_t bytes) {
-    change([&] { fragment_ = bytes; });
+  /// At most so many bytes at a time, and so far apart; 0 = whole.
+  void fragment(std::size_t bytes, std::chrono::microseconds apart = std::chrono::milliseconds{1}) {
+    change([&] { fragment_ = bytes, apart_ = apart; });
   }
   /// Every chunk arrives so much later, in both directions.
   void delay(std::chrono::microseconds by) {
@@ -51,6 +52,24 @@ class TcpGate {
   /// After so many more bytes of replies, all connections are reset. 0: the next reply is swallowed whole.
   void cut_after_reply_bytes(std::size_t bytes) {
     change([&] { reply_bytes_left_ = bytes; });
+  }
+  /// These bytes come before whatever the server says next, on one connection.
+  void insert_into_replies(std::string bytes) {
+    change([&] { inserted_ = std::move(bytes); });
+  }
+  /// These bytes arrive at every client now, though nobody asked.
+  void say_to_clients(const std::string& bytes) {
+    change([&] {
+      for (Link& link : links_) link.replies.chunks.push_back({Clock::now(), bytes});
+    });
+  }
+  /// So many replies never arrive, and the connection stays: the first whole one of each chunk that the server sends.
+  void swallow_replies(int count) {
+    change([&] { replies_to_swallow_ = count; });
+  }
+  /// New connections lead to this port.
+  void lead_to(std::uint16_t server_port) {
+    change([&] { server_port_ = server_port; });
   }
   /// New connections are closed at once.
   void refuse(bool refuse) {
@@ -65,6 +84,7 @@ class TcpGate {
   /// How often all connections were reset on demand.
   [[nodiscard]] int cuts() const { return cuts_; }
   [[nodiscard]] std::size_t request_bytes() const { return request_bytes_; }
+  [[nodiscard]] std::size_t reply_bytes() const { return reply_bytes_; }
   /// How often the server began to answer after the client had spoken: round trips, for a client that waits for each.
   [[nodiscard]] int turns() const { return turns_; }
 
@@ -99,11 +119,11 @@ class TcpGate {
   void run();
   void accept_link();
   void take_in(Link& link, bool from_client);
+  void falsify(std::string& replies);
   void let_out(Link& link, bool to_server);
   void reset_all();
   [[nodiscard]] int connect_to_server() const;
 
-  const std::uint16_t server_port_;
   std::uint16_t port_ = 0;
   int listener_ = -1;
   int wake_[2] = {-1, -1};
@@ -112,17 +132,22 @@ class TcpGate {
   std::atomic<int> cuts_{0};
   std::atomic<int> turns_{0};
   std::atomic<std::size_t> request_bytes_{0};
+  std::atomic<std::size_t> reply_bytes_{0};
 
   std::mutex mutex_;
+  std::uint16_t server_port_;
   std::list<Link> links_;
   bool pass_requests_ = true;
   bool pass_replies_ = true;
   bool refuse_ = false;
   bool cut_ = false;
   int reply_turns_left_ = std::numeric_limits<int>::max();
+  int replies_to_swallow_ = 0;
+  std::string inserted_;
   std::size_t fragment_ = 0;
   std::size_t request_bytes_left_ = kUnlimited;
   std::size_t reply_bytes_left_ = kUnlimited;
+  std::chrono::microseconds apart_{0};
   std::chrono::microseconds delay_{0};
   std::thread thread_;
 };
