@@ -1,0 +1,19 @@
+/// Host names for tests of what a resolver may do, without one: a program that links made_up_names.cpp has a
+/// getaddrinfo() that knows them, and leaves all others to the C library's. What the library makes of a slow or a long
+/// answer is real; what happens inside the C library's resolver is not tested.
+/// Thread safety: getaddrinfo may be called from all threads.
+#pragma once
+
+#include <chrono>
+#include <string_view>
+
+namespace tollgate::tests {
+
+/// Is 127.0.0.1, as is found out after a while.
+constexpr std::string_view kSlowName = "slow.tollgate.test";
+constexpr std::chrono::milliseconds kSlowNameTakes{600};
+
+/// With the number of a port behind it: a name of two addresses, 127.0.0.1 at that port before the one asked for.
+constexpr std::string_view kDeadFirstName = "dead-first.tollgate.test-";
+
+}  // namespace tollgate::tests
