@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <cstdint>
 #include <exception>
 #include <functional>
@@ -57,16 +58,26 @@ class Processes {
 
   /// Waits for all; how many did not end well.
   [[nodiscard]] int join() {
-    int failed = 0;
-    for (const pid_t pid : pids_) {
-      int status = 0;
-      if (::waitpid(pid, &status, 0) != pid || status != 0) ++failed;
-    }
-    pids_.clear();
-    return failed;
+    return wait_for_all([](int status) { return status == 0; });
+  }
+
+  /// Kills all with SIGKILL and waits for them; how many had ended by themselves.
+  [[nodiscard]] int kill() {
+    for (const pid_t pid : pids_) ::kill(pid, SIGKILL);
+    return wait_for_all([](int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL; });
   }
 
  private:
+  int wait_for_all(bool (*as_expected)(int status)) {
+    int others = 0;
+    for (const pid_t pid : pids_) {
+      int status = 0;
+      if (::waitpid(pid, &status, 0) != pid || !as_expected(status)) ++others;
+    }
+    pids_.clear();
+    return others;
+  }
+
   std::vector<pid_t> pids_;
 };
 
