@@ -16,14 +16,9 @@
 #include "tollgate/detail/fork_local.hpp"
 #include "tollgate/rate_limit_config.hpp"
 #include "tollgate/redis/redis_client.hpp"
+#include "tollgate/stats.hpp"
 
 namespace tollgate::inline v0 {
-
-/// What was posted (undo, settle, repair) and did not reach Redis, or may not have: nothing is sent twice to make sure.
-struct Undelivered {
-  std::uint64_t batches = 0;
-  std::uint64_t tokens = 0;  ///< by which counters may stand too high or too low
-};
 
 /// A decision, and the failure behind it when Redis could not be asked; then the decision is the policy's.
 struct Outcome {

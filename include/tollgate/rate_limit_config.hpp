@@ -8,6 +8,7 @@
 #include <string>
 
 #include "tollgate/clock.hpp"
+#include "tollgate/observer.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -57,6 +58,9 @@ struct RateLimitConfig {
   /// not returned to the share. A request whose reply was lost may so be charged twice, never too little: always where
   /// it had an operation_id and had been executed. Takes 1 MB per limiter.
   std::optional<std::int64_t> local_share = std::nullopt;
+
+  /// Told of this limiter's changes; null = nobody. A limiter made from a URL tells it of its client's too.
+  std::shared_ptr<Observer> observer = nullptr;
 };
 
 }  // namespace tollgate::inline v0

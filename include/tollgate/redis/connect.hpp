@@ -5,6 +5,7 @@
 #include <memory>
 #include <string_view>
 
+#include "tollgate/observer.hpp"
 #include "tollgate/redis/redis_client.hpp"
 
 namespace tollgate::inline v0 {
@@ -17,6 +18,9 @@ struct ClientOptions {
 
   /// For one call without a deadline of its own: queueing, connecting, writing and reading. 1 ms … 1 hour.
   std::chrono::milliseconds command_timeout{250};
+
+  /// Told of this client's changes; null = nobody.
+  std::shared_ptr<Observer> observer = nullptr;
 };
 
 /// A client for `url` (see Url). Throws std::invalid_argument on a malformed URL, on `rediss://` (this build has no

@@ -9,6 +9,7 @@
 
 #include "tollgate/redis/command_batch.hpp"
 #include "tollgate/redis/reply.hpp"
+#include "tollgate/stats.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -52,6 +53,9 @@ class RedisClient {
     static_cast<void>(deadline);
     return true;
   }
+
+  /// What it has done so far; all zero for a client that counts nothing.
+  [[nodiscard]] virtual ClientStats stats() const noexcept { return {}; }
 };
 
 }  // namespace tollgate::inline v0

@@ -1,0 +1,53 @@
+/// Events between where they happen, under a lock, and the Observer, who is called under none: in order, one at a time.
+/// Thread safety: both functions may be called from all threads.
+#pragma once
+
+#include <atomic>
+#include <memory>
+#include <mutex>
+#include <utility>
+#include <vector>
+
+#include "tollgate/observer.hpp"
+
+namespace tollgate::inline v0::detail {
+
+class EventQueue {
+ public:
+  /// Null: nobody is told.
+  explicit EventQueue(std::shared_ptr<Observer> observer) : observer_(std::move(observer)) {}
+
+  /// May be called under any lock.
+  void add(Event event) {
+    if (!observer_) return;
+    const std::lock_guard lock{mutex_};
+    events_.push_back(std::move(event));
+    waiting_.store(true, std::memory_order_release);
+  }
+
+  /// Must be called under none. Costs one load when nothing happened. Whoever finds another thread at it, or itself
+  /// further up the stack, leaves the rest to that.
+  void deliver() noexcept {
+    if (!waiting_.load(std::memory_order_acquire)) return;
+    std::unique_lock lock{mutex_};
+    if (delivering_) return;
+    delivering_ = true;
+    while (!events_.empty()) {
+      const std::vector<Event> events = std::exchange(events_, {});
+      lock.unlock();
+      for (const Event& event : events) observer_->on_event(event);
+      lock.lock();
+    }
+    delivering_ = false;
+    waiting_.store(false, std::memory_order_relaxed);
+  }
+
+ private:
+  const std::shared_ptr<Observer> observer_;
+  std::atomic<bool> waiting_{false};
+  std::mutex mutex_;
+  std::vector<Event> events_;
+  bool delivering_ = false;
+};
+
+}  // namespace tollgate::inline v0::detail

@@ -1,0 +1,48 @@
+/// What goes wrong, and right again, told as it happens: for logs and alerts. Derive from Observer and hand it to
+/// RateLimitConfig::observer or ClientOptions::observer. What is to be counted is in Stats.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "tollgate/error.hpp"
+
+namespace tollgate::inline v0 {
+
+enum class EventKind : std::uint8_t {
+  // Of a client; `subject` is its URL, without password.
+  kConnected,      ///< a connection stands, AUTH and SELECT were accepted
+  kDisconnected,   ///< a connection that stood has ended; `failure` says why
+  kCircuitOpened,  ///< calls fail at once from now on; `failure` is what was once too often
+  kCircuitClosed,  ///< Redis has answered a probe: calls are made again
+  // Of a limiter; `subject` is its key_prefix.
+  kFallbackEntered,   ///< from now on the FailurePolicy decides; `failure` says why
+  kFallbackLeft,      ///< Redis has decided again
+  kUndoFailed,        ///< a denied or abandoned charge of `tokens` stays, or may stay, until its minute ends
+  kSettlementFailed,  ///< a difference of `tokens` did not reach Redis, or may not have; so what a local share granted
+  kRepairFailed,      ///< a counter whose charge was cut off may have no expiry
+  kReservationDropped,  ///< destroyed without settle() or cancel(): `tokens` stay charged
+};
+
+[[nodiscard]] const char* to_string(EventKind kind) noexcept;
+
+struct Event {
+  EventKind kind;
+  std::string subject = {};
+  Failure failure = {};
+  std::int64_t tokens = 0;
+};
+
+/// Thread safety: on_event may be called on any thread that calls the limiter, one call at a time for each client and
+/// each limiter, in the order in which things happened.
+class Observer {
+ public:
+  virtual ~Observer() = default;
+
+  /// Called while no lock is held, once per change and never per request: of failed undos, settlements and repairs the
+  /// first after a success, of dropped reservations the first in each minute. It delays the call that it is made from,
+  /// so it should not block; it may call the limiter.
+  virtual void on_event(const Event& event) noexcept = 0;
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,72 @@
+/// Counters of a limiter and of the client below it, since they were made.
+/// Reading takes no lock: numbers that belong together may be a call apart. Plain values.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+
+namespace tollgate::inline v0 {
+
+/// Bucket i counts what took less than 2^i microseconds and no less than half of that; the last, all that took longer.
+struct LatencyHistogram {
+  static constexpr std::size_t kBuckets = 24;  // up to 4.2 s, and longer
+
+  std::array<std::uint64_t, kBuckets> counts{};
+
+  [[nodiscard]] static constexpr std::size_t bucket_of(std::chrono::nanoseconds latency) noexcept {
+    std::size_t bucket = 0;
+    for (auto left = latency / 1000; left.count() > 0 && bucket + 1 < kBuckets; left /= 2) ++bucket;
+    return bucket;
+  }
+  /// What bucket `i` stays below; of the last bucket, half of what it would be.
+  [[nodiscard]] static constexpr std::chrono::microseconds upper_bound(std::size_t bucket) noexcept {
+    return std::chrono::microseconds{std::int64_t{1} << bucket};
+  }
+  [[nodiscard]] constexpr std::uint64_t total() const noexcept {
+    std::uint64_t sum = 0;
+    for (const std::uint64_t count : counts) sum += count;
+    return sum;
+  }
+};
+
+/// Of a client; all zero for one that counts nothing, such as `memory://`.
+struct ClientStats {
+  LatencyHistogram latency;          ///< of calls that were answered, from call to return: one round trip each
+  std::uint64_t failed = 0;          ///< calls that were not answered
+  std::uint64_t failed_at_once = 0;  ///< of those: while the circuit was open, or with too much in flight
+  std::uint64_t posted = 0;          ///< batches that nobody waited for: undos, settlements, repairs
+  std::uint64_t connects = 0;        ///< connections that stood; all but the first are reconnects
+  std::uint64_t disconnects = 0;
+  std::uint64_t circuit_opened = 0;
+};
+
+/// Decisions by who made them.
+struct DecisionCounts {
+  std::uint64_t by_redis = 0;
+  std::uint64_t locally = 0;
+  std::uint64_t by_policy = 0;
+
+  [[nodiscard]] constexpr std::uint64_t total() const noexcept { return by_redis + locally + by_policy; }
+};
+
+/// What was posted (undo, settle, repair) and did not reach Redis, or may not have: nothing is sent twice to make sure.
+struct Undelivered {
+  std::uint64_t batches = 0;
+  std::uint64_t tokens = 0;  ///< by which counters may stand too high or too low
+};
+
+/// Of a limiter and its reservations.
+struct Stats {
+  DecisionCounts allowed;
+  DecisionCounts denied;       ///< includes what try_consume denies where kThrow would throw
+  std::uint64_t failed = 0;    ///< calls that threw tollgate::Error
+  std::uint64_t in_doubt = 0;  ///< charges whose reply was lost: they may stand
+  std::uint64_t in_doubt_tokens = 0;
+  Undelivered undelivered;
+  std::uint64_t reservations_dropped = 0;  ///< destroyed without settle() or cancel()
+  ClientStats client;                      ///< of the client, whoever shares it
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,21 @@
+#include "tollgate/observer.hpp"
+
+namespace tollgate::inline v0 {
+
+const char* to_string(EventKind kind) noexcept {
+  switch (kind) {
+    case EventKind::kConnected: return "connected";
+    case EventKind::kDisconnected: return "disconnected";
+    case EventKind::kCircuitOpened: return "circuit opened";
+    case EventKind::kCircuitClosed: return "circuit closed";
+    case EventKind::kFallbackEntered: return "fallback entered";
+    case EventKind::kFallbackLeft: return "fallback left";
+    case EventKind::kUndoFailed: return "undo failed";
+    case EventKind::kSettlementFailed: return "settlement failed";
+    case EventKind::kRepairFailed: return "repair failed";
+    case EventKind::kReservationDropped: return "reservation dropped";
+  }
+  return "unknown";
+}
+
+}  // namespace tollgate::inline v0
