@@ -82,8 +82,8 @@ class FaultTest : public ::testing::Test {
     throw std::logic_error("nothing was thrown");
   }
 
-  static constexpr ClientOptions kPatient{.connect_timeout = 10s, .command_timeout = 10s};
-  static constexpr ClientOptions kQuick{.connect_timeout = 1s, .command_timeout = 100ms};
+  static inline const ClientOptions kPatient{.connect_timeout = 10s, .command_timeout = 10s};
+  static inline const ClientOptions kQuick{.connect_timeout = 1s, .command_timeout = 100ms};
 
   testing::RedisServer server_;
   TcpGate gate_;
