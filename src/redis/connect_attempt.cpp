@@ -47,8 +47,8 @@ bool wait_writable(int descriptor, Time until) noexcept {
 
 }  // namespace
 
-ConnectAttempt::ConnectAttempt(const Url& url, Time deadline, std::atomic<int>& descriptor)
-    : url_(url), deadline_(deadline), descriptor_slot_(descriptor) {}
+ConnectAttempt::ConnectAttempt(const Url& url, const ClientOptions& options, Time now, std::atomic<int>& descriptor)
+    : url_(url), options_(options), deadline_(now + options.connect_timeout), descriptor_slot_(descriptor) {}
 
 ConnectAttempt::~ConnectAttempt() {
   // Forgotten before it is closed: the number is anybody's then. A connection that was taken keeps it.
@@ -171,11 +171,20 @@ void ConnectAttempt::try_next_address(std::string why) {
 void ConnectAttempt::start_greeting() {
   connection_ = std::make_shared<Connection>(std::exchange(descriptor_, -1));
   std::string& bytes = connection_->outgoing;
-  if (url_.password()) {
-    if (url_.username().empty()) {
-      append_resp(bytes, {"AUTH", *url_.password()});
+  std::optional<Credentials> credentials;
+  if (url_.password()) credentials = {url_.username(), *url_.password()};
+  if (options_.credentials) {
+    try {
+      credentials = options_.credentials();
+    } catch (...) {  // its words may hold a secret
+      return fail({Errc::kConnectFailed, false, "the credentials callback threw"});
+    }
+  }
+  if (credentials) {
+    if (credentials->username.empty()) {
+      append_resp(bytes, {"AUTH", credentials->password});
     } else {
-      append_resp(bytes, {"AUTH", url_.username(), *url_.password()});
+      append_resp(bytes, {"AUTH", credentials->username, credentials->password});
     }
     ++expected_greetings_;
   }

@@ -12,6 +12,7 @@
 
 #include "redis/connection.hpp"
 #include "redis/resolution.hpp"
+#include "tollgate/redis/connect.hpp"
 #include "tollgate/redis/url.hpp"
 
 namespace tollgate::inline v0 {
@@ -21,9 +22,9 @@ class ConnectAttempt {
   using Time = std::chrono::steady_clock::time_point;
   enum class Progress : std::uint8_t { kPending, kConnected, kFailed };
 
-  /// The attempt fails at `deadline`, to which the time is added during which nobody drives it. `descriptor` always
-  /// holds the socket in use, for a forked child to close.
-  ConnectAttempt(const Url& url, Time deadline, std::atomic<int>& descriptor);
+  /// The attempt fails `options.connect_timeout` after `now`, to which the time is added during which nobody drives it.
+  /// `descriptor` always holds the socket in use, for a forked child to close.
+  ConnectAttempt(const Url& url, const ClientOptions& options, Time now, std::atomic<int>& descriptor);
   ~ConnectAttempt();
   ConnectAttempt(const ConnectAttempt&) = delete;
   ConnectAttempt& operator=(const ConnectAttempt&) = delete;
@@ -48,6 +49,7 @@ class ConnectAttempt {
   void set_descriptor(int descriptor) noexcept;
 
   const Url& url_;
+  const ClientOptions& options_;
   Time deadline_;
   std::atomic<int>& descriptor_slot_;
   Stage stage_ = Stage::kResolving;

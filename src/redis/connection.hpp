@@ -4,6 +4,8 @@
 /// Thread safety: one writer and one reader at a time.
 #pragma once
 
+#include <sys/socket.h>
+
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -23,6 +25,9 @@ class Connection {
   explicit Connection(int descriptor);
 
   [[nodiscard]] int descriptor() const noexcept { return context_->fd; }
+
+  /// Ends it for whoever waits for it. The descriptor stays open until the last holder has gone.
+  void shut_down() noexcept { ::shutdown(descriptor(), SHUT_RDWR); }
 
   /// Sends what it can of `outgoing` without waiting and returns how much that was; sets `closing` on an error.
   [[nodiscard]] std::size_t send() noexcept;

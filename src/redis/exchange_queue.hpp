@@ -3,6 +3,7 @@
 /// Thread safety: none; the Pipeline's lock guards it.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <list>
@@ -28,8 +29,9 @@ struct Exchange {
   std::size_t expected = 0;  ///< replies still to come
   std::size_t refill = 0;    ///< when retried: the place of the next reply among result.replies
   std::string bytes;
-  std::size_t counted_bytes = 0;        ///< of `bytes`, as first added
-  const CommandBatch* batch = nullptr;  ///< the caller's while it waits, else &own_batch
+  std::size_t counted_bytes = 0;                  ///< of `bytes`, as first added
+  std::chrono::steady_clock::time_point since{};  ///< when it was added
+  const CommandBatch* batch = nullptr;            ///< the caller's while it waits, else &own_batch
   CommandBatch own_batch;
   std::shared_ptr<ReplyHandler> handler;
   BatchResult result;
@@ -48,6 +50,10 @@ class ExchangeQueue {
 
   [[nodiscard]] bool has_pending() const noexcept { return !pending_.empty(); }
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_.size(); }
+  /// Since when the oldest of them has been on its way; nothing when none is.
+  [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> in_flight_since() const noexcept {
+    return in_flight_.empty() ? std::nullopt : std::optional{in_flight_.front().since};
+  }
   /// Posted and not yet done.
   [[nodiscard]] std::size_t posted() const noexcept { return posted_; }
   /// Those, and calls that were given up in flight: all that only handlers will be told of.

@@ -35,9 +35,10 @@ class HiredisClient final : public RedisClient {
     pipeline_.get().post(std::move(batch), std::move(handler));
   }
   bool drain(std::chrono::steady_clock::time_point deadline) override { return pipeline_.get().drain(deadline); }
+  [[nodiscard]] ClientStats stats() const override { return pipeline_.get().stats(); }
 
  private:
-  detail::ForkLocal<Pipeline> pipeline_;
+  mutable detail::ForkLocal<Pipeline> pipeline_;
 };
 
 }  // namespace tollgate::inline v0

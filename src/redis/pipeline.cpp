@@ -6,7 +6,6 @@
 #include <thread>
 #include <utility>
 
-#include "redis/backoff.hpp"
 #include "redis/resp_encoder.hpp"
 
 namespace tollgate::inline v0 {
@@ -26,22 +25,55 @@ constexpr std::chrono::seconds kDemotable{1};
 
 BatchResult failed(Failure failure) { return {{}, std::move(failure)}; }
 
+/// The error reply, if there is one, by which Redis says that it cannot serve anybody now. Others are about the request
+/// (WRONGTYPE, NOPERM) or are answers at full speed that only Redis can give (OOM: it still reads, and keys expire).
+Failure inability_in(const Replies& replies) {
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    if (!replies[i].is_error()) continue;
+    Failure failure = failure_from_error_reply(replies[i].text());
+    for (const Errc code : {Errc::kLoading, Errc::kReadOnly, Errc::kAuthRequired, Errc::kBusy}) {
+      if (failure.code == code) return failure;
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options)
-    : client_(client), url_(std::move(url)), options_(options), random_(std::random_device{}()) {}
+    : client_(client),
+      url_(std::move(url)),
+      options_(options),
+      random_(std::random_device{}()),
+      events_(options.observer) {}
 
 Pipeline::~Pipeline() { close(); }
 
 void Pipeline::close() {
   drain(Clock::now() + options_.command_timeout);
   Lock lock{mutex_};
-  lose_connection({Errc::kConnectionLost, true, "the client was destroyed"});
-  settle_finished(lock);
+  drop_connection({Errc::kConnectionLost, true, "the client was destroyed"}, finished_);
+  settle(lock, finished_);
   while (queue_.posted() > 0) {  // also what handlers have posted just now
     queue_.fail_pending_posts({Errc::kConnectionLost, false, "the client was destroyed"}, finished_);
-    settle_finished(lock);
+    settle(lock, finished_);
   }
+  lock.unlock();
+  events_.deliver();
+}
+
+ClientStats Pipeline::stats() const noexcept {
+  ClientStats stats;
+  for (std::size_t bucket = 0; bucket < LatencyHistogram::kBuckets; ++bucket) {
+    stats.latency.counts[bucket] = counters_.read(bucket);
+  }
+  stats.failed = counters_.read(kFailed);
+  stats.failed_at_once = counters_.read(kFailedAtOnce);
+  stats.posted = counters_.read(kPosted);
+  stats.connects = counters_.read(kConnects);
+  stats.disconnects = counters_.read(kDisconnects);
+  stats.circuit_opened = counters_.read(kCircuitOpened);
+  return stats;
 }
 
 void Pipeline::close_in_child() noexcept {
@@ -49,9 +81,7 @@ void Pipeline::close_in_child() noexcept {
   if (descriptor >= 0) ::close(descriptor);
 }
 
-bool Pipeline::connecting_is_due(Time now) const noexcept {
-  return connection_ != nullptr || attempt_ != nullptr || now >= retry_at_;
-}
+bool Pipeline::may_connect(Time now) const noexcept { return connection_ != nullptr || breaker_.may_connect(now); }
 
 bool Pipeline::may_write() const noexcept {
   return connection_ != nullptr && !connection_->writing && !connection_->closing;
@@ -67,7 +97,14 @@ bool Pipeline::writes_at_once() const noexcept { return queue_.in_flight() < kWr
 BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
                               const std::shared_ptr<ReplyHandler>& late) {
   const Time now = Clock::now();
-  const Time until = deadline.value_or(now + options_.command_timeout);
+  BatchResult result = carry(batch, now, deadline.value_or(now + options_.command_timeout), late);
+  counters_.add(result.ok() ? LatencyHistogram::bucket_of(Clock::now() - now) : kFailed);
+  events_.deliver();
+  return result;
+}
+
+BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
+                            const std::shared_ptr<ReplyHandler>& late) {
   if (until <= now) return failed({Errc::kTimeout, false, "the deadline had passed before the call"});
   if (batch.empty()) return {};
 
@@ -77,14 +114,22 @@ BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline d
 
   Lock lock{mutex_};
   look_after_silence(lock, now, true);
-  const auto added = connecting_is_due(now) ? queue_.add_call(batch, bytes, late) : std::nullopt;
+  const auto permission = breaker_.ask(now);
+  const auto added =
+      permission == CircuitBreaker::Permission::kRefused ? std::nullopt : queue_.add_call(batch, bytes, late);
   if (!added) {
-    Failure refusal{Errc::kOverloaded, false, "4096 calls or 1 MiB are on their way"};
-    if (!connecting_is_due(now)) refusal = last_failure_;
+    counters_.add(kFailedAtOnce);
+    Failure refusal = refusal_;
+    if (permission != CircuitBreaker::Permission::kRefused) {
+      refusal = {Errc::kOverloaded, false, "4096 calls or 1 MiB are on their way"};
+    }
+    if (permission == CircuitBreaker::Permission::kProbe) breaker_.end_probe();
     pass_on(lock);
     return failed(std::move(refusal));
   }
   const Handle exchange = *added;
+  exchange->since = now;
+  if (permission == CircuitBreaker::Permission::kProbe) probe_ = &*exchange;
 
   if (driver_ == nullptr) {
     driver_ = &*exchange;
@@ -98,19 +143,25 @@ BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline d
     } else {
       wait_for_turn(lock, *exchange, until);
     }
-    if (exchange->done() || Clock::now() < until) continue;
+    const Time later = exchange->done() ? now : Clock::now();
+    if (exchange->done() || later < until) continue;
 
     if (driver_ == &*exchange) driver_ = nullptr;
     Failure timeout{Errc::kTimeout, false, connection_ ? "" : "while connecting to " + url_.to_string()};
+    const bool probe = probe_ == &*exchange;
     timeout.may_have_executed = queue_.give_up(exchange);
+    Handles finished;
+    note_timeout(later, now, timeout, finished);
+    if (probe) end_probe();
+    settle(lock, finished);
     pass_on(lock);
     return failed(std::move(timeout));
   }
 
   BatchResult result = std::move(exchange->result);
-  const bool drove = driver_ == &*exchange;
+  if (driver_ == &*exchange) driver_ = nullptr;
+  if (probe_ == &*exchange) end_probe();
   queue_.release(exchange);
-  if (drove) driver_ = nullptr;
   pass_on(lock);
   if (late && result.failure.may_have_executed) late->handle(client_, batch, result);
   return result;
@@ -126,14 +177,20 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
   append_resp(bytes, batch);
 
   Lock lock{mutex_};
-  look_after_silence(lock, Clock::now(), false);
-  const bool added = queue_.add_post(batch, bytes, handler).has_value();
+  const Time now = Clock::now();
+  look_after_silence(lock, now, false);
+  const auto added = queue_.add_post(batch, bytes, handler);
+  if (added) {
+    (*added)->since = now;
+    counters_.add(kPosted);
+  }
   // Otherwise the driver sends before it receives next, and sees that nothing is left when it leaves.
   if (driver_ != nullptr && may_write() && writes_at_once()) write(lock);
   pass_on(lock);
   if (!added && handler) {
     handler->handle(client_, batch, failed({Errc::kOverloaded, false, "4096 posts are on their way"}));
   }
+  events_.deliver();
 }
 
 bool Pipeline::drain(Time deadline) {
@@ -141,10 +198,10 @@ bool Pipeline::drain(Time deadline) {
   while (queue_.unattended() > 0) {
     const Time now = Clock::now();
     if (now >= deadline) return false;
-    if (driver_ == nullptr && connecting_is_due(now)) {
+    if (driver_ == nullptr && may_connect(now)) {
       const Handle self = queue_.borrow();
       driver_ = &*self;
-      drive(lock, deadline, [&] { return queue_.unattended() == 0 || !connecting_is_due(Clock::now()); });
+      drive(lock, deadline, [&] { return queue_.unattended() == 0 || !may_connect(Clock::now()); });
       queue_.release(self);
       driver_ = nullptr;
       pass_on(lock);
@@ -172,8 +229,8 @@ void Pipeline::drive(Lock& lock, Time until, Done done) {
       // Nothing more is written: what left in part will never be answered, and then nothing behind it.
       if (!connection_->writing && connection_->closing &&
           (queue_.in_flight() == 0 || !connection_->outgoing.empty())) {
-        lose_connection({Errc::kConnectionLost, false, "closed in favour of a new one"});
-        settle_finished(lock);
+        lose_connection({Errc::kConnectionLost, false, "closed in favour of a new one"}, finished_);
+        settle(lock, finished_);
       } else {
         receive(lock, until);
       }
@@ -197,11 +254,11 @@ void Pipeline::look_after_silence(Lock& lock, Time now, bool also_with_replies_d
 
 void Pipeline::establish(Lock& lock, Time until) {
   const Time now = Clock::now();
-  if (!connecting_is_due(now)) {
-    queue_.fail_pending_calls(last_failure_, finished_);
-    return settle_finished(lock);
+  if (!attempt_ && !may_connect(now)) {
+    queue_.fail_pending_calls(refusal_, finished_);
+    return settle(lock, finished_);
   }
-  if (!attempt_) attempt_ = std::make_unique<ConnectAttempt>(url_, now + options_.connect_timeout, descriptor_);
+  if (!attempt_) attempt_ = std::make_unique<ConnectAttempt>(url_, options_, now, descriptor_);
 
   lock.unlock();
   const auto progress = attempt_->advance(until);
@@ -214,21 +271,14 @@ void Pipeline::establish(Lock& lock, Time until) {
       connected_at_ = last_read_ = Clock::now();
       blocked_ = {};
       attempt_.reset();
-      return;
+      counters_.add(kConnects);
+      return report(EventKind::kConnected);
     case ConnectAttempt::Progress::kFailed:
-      note_failed_attempt(attempt_->failure());
+      const Failure failure = attempt_->failure();
       attempt_.reset();
-      queue_.fail_pending_calls(last_failure_, finished_);
-      return settle_finished(lock);
+      circuit_changed(breaker_.open(Clock::now(), random()), failure, finished_);
+      return settle(lock, finished_);
   }
-}
-
-void Pipeline::note_failed_attempt(const Failure& failure) {
-  ++failed_attempts_;
-  last_failure_ = failure;
-  last_failure_.may_have_executed = false;
-  const double random = std::uniform_real_distribution<double>{0.0, 1.0}(random_);
-  retry_at_ = Clock::now() + backoff_delay(failed_attempts_, random);
 }
 
 void Pipeline::receive(Lock& lock, Time until) {
@@ -241,6 +291,7 @@ void Pipeline::receive(Lock& lock, Time until) {
   const Time after = Clock::now();
   Failure failure = connection->receive(replies_);
   lock.lock();
+  if (connection_ != connection) return replies_.clear();  // dropped meanwhile; its exchanges have been told
 
   if (!replies_.empty() && in_flight > 0) {
     const auto service = kServicePerExchange * static_cast<std::int64_t>(in_flight);
@@ -255,7 +306,6 @@ void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
   last_read_ = now;
   if (!replies_.empty() && queue_.in_flight() > 0) {
     connection_->has_answered = true;
-    failed_attempts_ = 0;
   }
   for (Reply& reply : replies_) {
     if (reply.is_error() && reply.text().starts_with("READONLY") && now - connected_at_ > kDemotable &&
@@ -267,19 +317,78 @@ void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
     break;
   }
   replies_.clear();
-  if (failure.code) lose_connection(std::move(failure));
-  settle_finished(lock);
+  note_outcomes(finished_);
+  if (failure.code && connection_) lose_connection(std::move(failure), finished_);
+  settle(lock, finished_);
 }
 
-void Pipeline::lose_connection(Failure failure) {
+/// What the replies of calls say about Redis: any that it could have given to others too is a failure.
+void Pipeline::note_outcomes(Handles& finished) {
+  const std::size_t count = finished.size();  // more come when the circuit opens
+  for (std::size_t i = 0; i < count; ++i) {
+    const Exchange& exchange = *finished[i];
+    if (!exchange.waited_for || !exchange.result.ok()) continue;
+    const Failure failure = inability_in(exchange.result.replies);
+    circuit_changed(failure.code ? breaker_.fail(Clock::now(), random()) : breaker_.succeed(), failure, finished);
+  }
+}
+
+/// A call timed out at `now`. It counts when Redis had the command timeout to answer this call, or has been silent for
+/// as long: a caller in more of a hurry does not close the door for others.
+void Pipeline::note_timeout(Time now, Time since, const Failure& failure, Handles& finished) {
+  const Time silent_since = std::max(last_read_, queue_.in_flight_since().value_or(now));
+  if (now - since < options_.command_timeout && now - silent_since < options_.command_timeout) return;
+  circuit_changed(breaker_.fail(now, random()), failure, finished);
+}
+
+void Pipeline::end_probe() noexcept {
+  probe_ = nullptr;
+  breaker_.end_probe();
+}
+
+void Pipeline::circuit_changed(CircuitBreaker::Change change, const Failure& failure, Handles& finished) {
+  switch (change) {
+    case CircuitBreaker::Change::kNone: return;
+    case CircuitBreaker::Change::kClosed: return report(EventKind::kCircuitClosed);
+    case CircuitBreaker::Change::kOpened:
+      counters_.add(kCircuitOpened);
+      report(EventKind::kCircuitOpened, failure);
+      break;
+    case CircuitBreaker::Change::kStaysOpen: break;
+  }
+  refusal_ = failure;
+  refusal_.may_have_executed = false;
+  refusal_.detail = "the circuit is open" + (failure.detail.empty() ? "" : ": " + failure.detail);
+  drop_connection({Errc::kConnectionLost, true, "given up when the circuit opened"}, finished);
+  queue_.fail_pending_calls(refusal_, finished);
+}
+
+/// One that has worked is made again at once; to lose one that never did, or amid calls, is a failure.
+void Pipeline::lose_connection(Failure failure, Handles& finished) {
+  const bool has_answered = connection_->has_answered;
+  const bool amid_calls = queue_.in_flight() > 0;
+  drop_connection(failure, finished);
+  if (!has_answered) {
+    circuit_changed(breaker_.open(Clock::now(), random()), failure, finished);
+  } else if (amid_calls) {
+    circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);
+  }
+}
+
+void Pipeline::drop_connection(Failure failure, Handles& finished) {
   if (connection_) {
-    // One that has worked is made again at once; one that never did counts as an attempt that failed.
-    if (!connection_->has_answered) note_failed_attempt(failure);
+    counters_.add(kDisconnects);
+    report(EventKind::kDisconnected, failure);
     descriptor_.store(-1, std::memory_order_relaxed);  // first: once closed, the number is anybody's
+    connection_->shut_down();                          // a driver that waits for it need wait no longer
     connection_.reset();
   }
   failure.may_have_executed = true;
-  queue_.fail_in_flight(failure, finished_);
+  queue_.fail_in_flight(failure, finished);
+}
+
+void Pipeline::report(EventKind kind, Failure failure) {
+  events_.add({.kind = kind, .subject = url_.to_string(), .failure = std::move(failure)});
 }
 
 /// Sends what is pending, and what others append meanwhile while it is to be sent at once.
@@ -294,7 +403,7 @@ void Pipeline::write(Lock& lock) {
     if (connection_ != connection) break;  // lost meanwhile; its exchanges have been told
     std::string& outgoing = connection->outgoing;
     if (sent < outgoing.size()) {
-      std::vector<Handle> withdrawn;
+      Handles withdrawn;
       const std::size_t rest = queue_.put_back(outgoing.size() - sent, withdrawn);
       outgoing.erase(0, sent);
       outgoing.resize(rest);
@@ -333,16 +442,16 @@ void Pipeline::pass_on(Lock& lock) {
 }
 
 /// Wakes the callers of what is finished, and tells the handlers of what nobody waits for.
-void Pipeline::settle_finished(Lock& lock) {
-  if (finished_.empty()) return;
+void Pipeline::settle(Lock& lock, Handles& finished) {
+  if (finished.empty()) return;
   // Sorted under the lock: once woken, a caller may release its exchange, and it may be in use again.
-  const auto told = std::partition(finished_.begin(), finished_.end(), [](Handle e) { return e->waited_for; });
+  const auto told = std::partition(finished.begin(), finished.end(), [](Handle e) { return e->waited_for; });
   lock.unlock();
-  for (auto exchange = finished_.begin(); exchange != told; ++exchange) (*exchange)->wake.signal();
-  for (auto exchange = told; exchange != finished_.end(); ++exchange) tell(**exchange);
+  for (auto exchange = finished.begin(); exchange != told; ++exchange) (*exchange)->wake.signal();
+  for (auto exchange = told; exchange != finished.end(); ++exchange) tell(**exchange);
   lock.lock();
-  for (auto exchange = told; exchange != finished_.end(); ++exchange) queue_.release(*exchange);
-  finished_.clear();
+  for (auto exchange = told; exchange != finished.end(); ++exchange) queue_.release(*exchange);
+  finished.clear();
 }
 
 void Pipeline::tell(const Exchange& exchange) {

@@ -15,9 +15,12 @@
 #include <random>
 #include <vector>
 
+#include "redis/circuit_breaker.hpp"
 #include "redis/connect_attempt.hpp"
 #include "redis/connection.hpp"
 #include "redis/exchange_queue.hpp"
+#include "tollgate/detail/counters.hpp"
+#include "tollgate/detail/event_queue.hpp"
 #include "tollgate/redis/connect.hpp"
 #include "tollgate/redis/url.hpp"
 
@@ -37,6 +40,7 @@ class Pipeline {
                       const std::shared_ptr<ReplyHandler>& late);
   void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
   bool drain(Time deadline);
+  [[nodiscard]] ClientStats stats() const noexcept;
   /// Finishes what nobody waits for, within the command timeout; what is left then fails. Nothing may be asked
   /// afterwards.
   void close();
@@ -47,7 +51,19 @@ class Pipeline {
  private:
   using Lock = std::unique_lock<std::mutex>;
   using Handle = ExchangeQueue::Handle;
+  using Handles = std::vector<Handle>;
 
+  enum Counter : std::size_t {  // after the buckets of the latencies
+    kFailed = LatencyHistogram::kBuckets,
+    kFailedAtOnce,
+    kPosted,
+    kConnects,
+    kDisconnects,
+    kCircuitOpened,
+    kCounters
+  };
+
+  BatchResult carry(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
   template <class Done>
   void drive(Lock& lock, Time until, Done done);
   void look_after_silence(Lock& lock, Time now, bool also_with_replies_due);
@@ -57,12 +73,18 @@ class Pipeline {
   void write(Lock& lock);
   void wait_for_turn(Lock& lock, Exchange& exchange, Time until);
   void pass_on(Lock& lock);
-  void settle_finished(Lock& lock);
+  void settle(Lock& lock, Handles& finished);
   void tell(const Exchange& exchange);
 
-  void lose_connection(Failure failure);
-  void note_failed_attempt(const Failure& failure);
-  [[nodiscard]] bool connecting_is_due(Time now) const noexcept;
+  void lose_connection(Failure failure, Handles& finished);
+  void drop_connection(Failure failure, Handles& finished);
+  void note_outcomes(Handles& finished);
+  void note_timeout(Time now, Time since, const Failure& failure, Handles& finished);
+  void end_probe() noexcept;
+  void circuit_changed(CircuitBreaker::Change change, const Failure& failure, Handles& finished);
+  void report(EventKind kind, Failure failure = {});
+  [[nodiscard]] double random() { return std::uniform_real_distribution<double>{0.0, 1.0}(random_); }
+  [[nodiscard]] bool may_connect(Time now) const noexcept;
   [[nodiscard]] bool may_write() const noexcept;
   [[nodiscard]] bool can_write_something() const noexcept;
   [[nodiscard]] bool writes_at_once() const noexcept;
@@ -76,16 +98,19 @@ class Pipeline {
   const Exchange* driver_ = nullptr;
   std::shared_ptr<Connection> connection_;
   std::unique_ptr<ConnectAttempt> attempt_;  // advanced by the driver, without the lock
-  int failed_attempts_ = 0;                  // in a row
-  Time retry_at_ = Time::min();
-  Failure last_failure_;
+  CircuitBreaker breaker_;
+  const Exchange* probe_ = nullptr;  // the call that is to show whether the circuit can be closed
+  Failure refusal_;                  // while it is open
   Time connected_at_ = Time::min();
   Time last_read_ = Time::min();
   std::chrono::nanoseconds blocked_{0};  // how long the driver sits blocked per exchange in flight, smoothed
   std::vector<Reply> replies_;           // the driver's, without the lock
-  std::vector<Handle> finished_;         // the driver's, without the lock
+  Handles finished_;                     // the driver's, without the lock
   std::minstd_rand random_;
   std::atomic<int> descriptor_{-1};
+
+  detail::EventQueue events_;
+  detail::Counters<kCounters> counters_;
 };
 
 }  // namespace tollgate::inline v0

@@ -86,7 +86,8 @@ TEST_F(ConnectionFaults, ALateAtomicChargeIsUndoneToo) {
 }
 
 TEST_F(ConnectionFaults, CallsOnAFrozenServerAreBoundedAndThenFailUnsent) {
-  const auto client = connect(server_.url(), {.connect_timeout = 1s, .command_timeout = 1ms});
+  // Callers in a hurry: none has waited for the command timeout, so the circuit stays closed.
+  const auto client = connect(server_.url(), kPatient);
   RedisRateLimiter limiter{client, config()};
   // The longest user id: 1 MiB is full after fewer than 1024 calls, each of which names it twice. (Not slower: after 10
   // s without taking a byte the connection is given up, and all that is on it.)
@@ -96,7 +97,8 @@ TEST_F(ConnectionFaults, CallsOnAFrozenServerAreBoundedAndThenFailUnsent) {
   int in_doubt = 0;
   std::error_code failure;
   while (failure != Errc::kOverloaded && in_doubt <= 1024) {
-    const auto error = thrown_by<Error>([&] { static_cast<void>(limiter.check_and_consume(user, 1)); });
+    const auto error = thrown_by<Error>(
+        [&] { static_cast<void>(limiter.check_and_consume(user, 1, {.deadline = Clock::now() + 1ms})); });
     failure = error.code();
     if (error.may_have_executed()) ++in_doubt;
     EXPECT_FALSE(failure == Errc::kOverloaded && error.may_have_executed());
@@ -108,10 +110,11 @@ TEST_F(ConnectionFaults, CallsOnAFrozenServerAreBoundedAndThenFailUnsent) {
       soon([&] { return limiter.try_consume(user, 0, {.deadline = Clock::now() + 5s}).remaining == kLimit - 1; }));
 }
 
-TEST_F(ConnectionFaults, ManyThreadsOnAServerThatFreezesAgainAndAgainAllReturnAndNothingIsLost) {
+TEST_F(ConnectionFaults, ManyThreadsOnAServerThatFreezesAgainAndAgainAllReturnAndOnlyDoubtsMayStayCharged) {
   const auto client = connect(server_.url(), {.connect_timeout = 1s, .command_timeout = 20ms});
   std::atomic<std::int64_t> admitted{0};
-  std::atomic<int> failed{0};
+  std::atomic<std::int64_t> failed{0};
+  std::atomic<std::int64_t> in_doubt{0};
   std::atomic<bool> stop{false};
   RateLimitConfig large = config();
   large.max_tokens_per_minute = 1'000'000'000;
@@ -121,11 +124,11 @@ TEST_F(ConnectionFaults, ManyThreadsOnAServerThatFreezesAgainAndAgainAllReturnAn
     for (int i = 0; i < 32; ++i) {
       threads.emplace_back([&] {
         while (!stop) {
-          const Decision decision = limiter.try_consume("u", 1);
-          if (decision.allowed) {
-            ++admitted;
-          } else {
+          try {
+            if (limiter.check_and_consume("u", 1)) ++admitted;
+          } catch (const Error& error) {
             ++failed;
+            if (error.may_have_executed()) ++in_doubt;
           }
         }
       });
@@ -138,13 +141,13 @@ TEST_F(ConnectionFaults, ManyThreadsOnAServerThatFreezesAgainAndAgainAllReturnAn
     }
     stop = true;
     for (std::thread& thread : threads) thread.join();
-    EXPECT_TRUE(soon([&] { return client->drain(Clock::now() + 5s); }));
-    static_cast<void>(limiter.get_remaining("u", {.deadline = Clock::now() + 5s}));
-    EXPECT_TRUE(soon([&] { return client->drain(Clock::now() + 5s) && counter("u") == admitted; }));
+    EXPECT_TRUE(soon([&] { return limiter.try_consume("u", 0).source == Source::kRedis; }));
+    EXPECT_TRUE(client->drain(Clock::now() + 5s));
   }
   EXPECT_GT(admitted, 0);
   EXPECT_GT(failed, 0);
-  EXPECT_EQ(counter("u"), admitted);
+  EXPECT_GE(counter("u"), admitted);
+  EXPECT_LE(counter("u"), admitted + in_doubt);
 }
 
 // ---- a server that dies, a connection that ends -------------------------------------------------------------------

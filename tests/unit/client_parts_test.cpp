@@ -8,7 +8,6 @@
 #include <string>
 #include <vector>
 
-#include "redis/backoff.hpp"
 #include "redis/reply_parser.hpp"
 #include "redis/resp_encoder.hpp"
 #include "tollgate/algorithm/scripts.hpp"
@@ -94,16 +93,6 @@ TEST_F(ReplyParserTest, RefusesWhatIsNoReply) { EXPECT_FALSE(parser_.feed("HTTP/
 TEST_F(ReplyParserTest, RefusesAnArrayThatNobodyCouldHold) {
   EXPECT_FALSE(parser_.feed("*2000000000\r\n", replies_));
   EXPECT_TRUE(replies_.empty());
-}
-
-TEST(Backoff, DoublesUpToASecondAndTakesAtMostHalfOff) {
-  EXPECT_EQ(backoff_delay(1, 0.0), 25ms);
-  EXPECT_EQ(backoff_delay(2, 0.0), 50ms);
-  EXPECT_EQ(backoff_delay(6, 0.0), 800ms);
-  EXPECT_EQ(backoff_delay(7, 0.0), 1s);
-  EXPECT_EQ(backoff_delay(1'000'000, 0.0), 1s);
-  EXPECT_EQ(backoff_delay(7, 0.5), 750ms);
-  EXPECT_GT(backoff_delay(7, 0.999), 500ms);
 }
 
 }  // namespace

@@ -55,7 +55,7 @@ class RedisClient {
   }
 
   /// What it has done so far; all zero for a client that counts nothing.
-  [[nodiscard]] virtual ClientStats stats() const noexcept { return {}; }
+  [[nodiscard]] virtual ClientStats stats() const { return {}; }
 };
 
 }  // namespace tollgate::inline v0
