@@ -2,6 +2,8 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <functional>
 #include <memory>
@@ -462,6 +464,24 @@ TEST_F(LimiterEventsTest, MayCallTheLimiterWhileAReservationIsDropped) {
   };
   static_cast<void>(limiter.reserve("user", 20));
   EXPECT_THAT(told(), ElementsAre("reservation dropped 20"));
+}
+
+TEST_F(LimiterEventsTest, AreToldInAForkedChildAlsoWhenItsParentWasTellingOne) {
+  RedisRateLimiter limiter = this->limiter(observed());
+  pid_t child = -1;
+  observer_->then = [&] {
+    child = ::fork();
+    if (child != 0) return;
+    expect_charge(10, 0);
+    static_cast<void>(limiter.check_and_consume("user", 10));
+    ::_exit(told().back() == "fallback left" ? 0 : 1);
+  };
+  expect_failure(kNotSent);
+  EXPECT_FALSE(limiter.check_and_consume("user", 10));
+  int status = -1;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_EQ(status, 0);
+  EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone));
 }
 
 TEST_F(LimiterEventsTest, AreSharedByNoTwoLimiters) {
