@@ -19,7 +19,6 @@ namespace tollgate {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::_;
 using ::testing::DoAll;
 using ::testing::ElementsAre;
 using testing::error;
@@ -97,12 +96,12 @@ class LimiterEventsTest : public LimiterTest {
     EXPECT_FALSE(limiter.check_and_consume("user", 10));
   }
 
-  const BatchResult kNotSent = testing::failure(Errc::kConnectFailed);
-  const BatchResult kLost = testing::failure(Errc::kConnectionLost, true);
-  const BatchResult kAdjusted = replies({integer(1)});
-  const std::string kGone = ": " + make_error_code(Errc::kConnectFailed).message();
-  const std::string kCut = ": " + make_error_code(Errc::kConnectionLost).message();
-  const std::string kFull = ": " + make_error_code(Errc::kOutOfMemory).message();
+  static inline const BatchResult kNotSent = testing::failure(Errc::kConnectFailed);
+  static inline const BatchResult kLost = testing::failure(Errc::kConnectionLost, true);
+  static inline const BatchResult kAdjusted = replies({integer(1)});
+  static inline const std::string kGone = ": " + make_error_code(Errc::kConnectFailed).message();
+  static inline const std::string kCut = ": " + make_error_code(Errc::kConnectionLost).message();
+  static inline const std::string kFull = ": " + make_error_code(Errc::kOutOfMemory).message();
 
   std::shared_ptr<Recorder> observer_ = std::make_shared<Recorder>();
 };

@@ -17,7 +17,6 @@ namespace tollgate {
 namespace {
 
 using namespace std::chrono_literals;
-using ::testing::_;
 using testing::bulk;
 using ::testing::DoAll;
 using testing::error;
@@ -70,14 +69,11 @@ class LimiterStats : public LimiterTest {
         .RetiresOnSaturation();
   }
 
-  static const BatchResult kNotSent;
-  static const BatchResult kLost;
+  static inline const BatchResult kNotSent = testing::failure(Errc::kConnectFailed);
+  static inline const BatchResult kLost = testing::failure(Errc::kTimeout, true);
 
   Stats last_;
 };
-
-const BatchResult LimiterStats::kNotSent = testing::failure(Errc::kConnectFailed);
-const BatchResult LimiterStats::kLost = testing::failure(Errc::kTimeout, true);
 
 TEST_F(LimiterStats, AreZeroWhenNothingHasHappened) {
   RedisRateLimiter limiter = this->limiter();
