@@ -249,6 +249,41 @@ TEST_F(LimiterEventsTest, TakeWhatWasUnderWayBeforeAChangeForOldNews) {
       .RetiresOnSaturation();
   EXPECT_FALSE(limiter.check_and_consume("other", 10));
   EXPECT_THAT(told(), ElementsAre("fallback left"));
+
+  // Lost, and slow to find out, while another call finds Redis gone, and a third finds it back.
+  EXPECT_CALL(*client_, execute)
+      .WillOnce([&](const auto&, auto, const auto&) {
+        expect_failure(kNotSent);
+        EXPECT_FALSE(limiter.check_and_consume("other", 10));
+        expect_charge(10, 0);
+        EXPECT_TRUE(limiter.check_and_consume("user", 10));
+        return kNotSent;
+      })
+      .RetiresOnSaturation();
+  EXPECT_FALSE(limiter.check_and_consume("other", 10));
+  EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone, "fallback left"));
+}
+
+TEST_F(LimiterEventsTest, TellAChangeOnceThatSeveralCallsFindAtTheSameTime) {
+  RedisRateLimiter limiter = this->limiter(observed());
+  EXPECT_CALL(*client_, execute)
+      .WillOnce([&](const auto&, auto, const auto&) {
+        expect_failure(kNotSent);
+        EXPECT_FALSE(limiter.check_and_consume("other", 10));
+        return kLost;
+      })
+      .RetiresOnSaturation();
+  EXPECT_FALSE(limiter.check_and_consume("other", 10));
+  EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone));
+  EXPECT_CALL(*client_, execute)
+      .WillOnce([&](const auto&, auto, const auto&) {
+        expect_charge(10, 0);
+        EXPECT_TRUE(limiter.check_and_consume("user", 10));
+        return replies({integer(20), integer(1)});
+      })
+      .RetiresOnSaturation();
+  EXPECT_TRUE(limiter.check_and_consume("user", 10));
+  EXPECT_THAT(told(), ElementsAre("fallback left"));
 }
 
 // ---- what was posted ----------------------------------------------------------------------------------------------
@@ -423,6 +458,19 @@ TEST_F(LimiterEventsTest, TellOfAReservationThatIsAssignedOverOrOutlivesItsLimit
   limiter.reset();
   { const Reservation last = std::move(first); }
   EXPECT_THAT(told(), ElementsAre("reservation dropped 20"));
+}
+
+TEST_F(LimiterEventsTest, TellOfAllTokensOfADroppedReservationAlsoOfEarlierMinutes) {
+  RateLimitConfig config = observed();
+  config.admission = Admission::kAtomic;
+  RedisRateLimiter limiter = this->limiter(config);
+  EXPECT_CALL(*client_, execute).Times(2).WillRepeatedly(Return(replies({integer(20)})));
+  {
+    Reservation reservation = limiter.reserve("user", 10);
+    clock_->advance(60s);
+    EXPECT_TRUE(reservation.add(20).allowed);
+  }
+  EXPECT_THAT(told(), ElementsAre("reservation dropped 30"));
 }
 
 TEST_F(LimiterEventsTest, TellOfNoReservationThatWasSettledOrHandedOn) {

@@ -17,7 +17,6 @@ namespace tollgate {
 namespace {
 
 using namespace std::chrono_literals;
-using testing::bulk;
 using ::testing::DoAll;
 using testing::error;
 using testing::integer;
@@ -377,19 +376,6 @@ TEST_F(LimiterStats, CountAMovedReservationWhereItEnds) {
   EXPECT_EQ(first.tokens(), 10);
   first.settle(10);
   EXPECT_EQ(moved(limiter), "");
-}
-
-TEST_F(LimiterStats, CountWhatWasDroppedWithTokensOfEarlierMinutesOnly) {
-  RedisRateLimiter limiter = this->limiter();
-  expect_charge(10, 0);
-  {
-    Reservation reservation = limiter.reserve("user", 10);
-    clock_->advance(60s);
-    EXPECT_CALL(*client_, execute).WillOnce(Return(replies({bulk("0")})));
-    EXPECT_TRUE(reservation.add(0).allowed);
-    EXPECT_EQ(moved(limiter), "allowed by redis 2");
-  }
-  EXPECT_EQ(moved(limiter), "dropped 1");
 }
 
 TEST_F(LimiterStats, HoldThoseOfTheClient) {
