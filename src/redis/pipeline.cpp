@@ -268,7 +268,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     case ConnectAttempt::Progress::kPending: return;
     case ConnectAttempt::Progress::kConnected:
       connection_ = attempt_->take_connection();
-      connected_at_ = last_read_ = Clock::now();
+      connected_at_ = last_read_ = last_heard_ = Clock::now();
       blocked_ = {};
       attempt_.reset();
       counters_.add(kConnects);
@@ -304,6 +304,7 @@ void Pipeline::receive(Lock& lock, Time until) {
 /// What was read at `now`: replies, and perhaps the end of the connection.
 void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
   last_read_ = now;
+  if (!replies_.empty()) last_heard_ = now;
   if (!replies_.empty() && queue_.in_flight() > 0) {
     connection_->has_answered = true;
   }
@@ -336,7 +337,7 @@ void Pipeline::note_outcomes(Handles& finished) {
 /// A call timed out at `now`. It counts when Redis had the command timeout to answer this call, or has been silent for
 /// as long: a caller in more of a hurry does not close the door for others.
 void Pipeline::note_timeout(Time now, Time since, const Failure& failure, Handles& finished) {
-  const Time silent_since = std::max(last_read_, queue_.in_flight_since().value_or(now));
+  const Time silent_since = std::max(last_heard_, queue_.in_flight_since().value_or(now));
   if (now - since < options_.command_timeout && now - silent_since < options_.command_timeout) return;
   circuit_changed(breaker_.fail(now, random()), failure, finished);
 }
@@ -363,16 +364,11 @@ void Pipeline::circuit_changed(CircuitBreaker::Change change, const Failure& fai
   queue_.fail_pending_calls(refusal_, finished);
 }
 
-/// One that has worked is made again at once; to lose one that never did, or amid calls, is a failure.
+/// To lose one amid calls, or before it answered anything, is a failure; an idle one is made again, and no more said.
 void Pipeline::lose_connection(Failure failure, Handles& finished) {
-  const bool has_answered = connection_->has_answered;
-  const bool amid_calls = queue_.in_flight() > 0;
+  const bool matters = !connection_->has_answered || queue_.in_flight() > 0;
   drop_connection(failure, finished);
-  if (!has_answered) {
-    circuit_changed(breaker_.open(Clock::now(), random()), failure, finished);
-  } else if (amid_calls) {
-    circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);
-  }
+  if (matters) circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);
 }
 
 void Pipeline::drop_connection(Failure failure, Handles& finished) {
