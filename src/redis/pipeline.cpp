@@ -143,8 +143,9 @@ BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
     } else {
       wait_for_turn(lock, *exchange, until);
     }
-    const Time later = exchange->done() ? now : Clock::now();
-    if (exchange->done() || later < until) continue;
+    if (exchange->done()) break;
+    const Time later = Clock::now();
+    if (later < until) continue;
 
     if (driver_ == &*exchange) driver_ = nullptr;
     Failure timeout{Errc::kTimeout, false, connection_ ? "" : "while connecting to " + url_.to_string()};
