@@ -552,7 +552,7 @@ void cut_replies(Scene& scene) {
   });
 }
 
-// ---- out of step under load: these fail -------------------------------------------------------------------------
+// ---- the gate: out of step under load ----------------------------------------------------------------------------
 
 void send_one_reply_too_many_under_load(Scene& scene) { insert(scene, ":1\r\n"); }
 
