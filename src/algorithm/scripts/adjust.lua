@@ -6,8 +6,8 @@
 -- KEYS[2], optional: the record of this operation, kept for ARGV[3] seconds.
 --
 -- The last of ARGV is the call's serial number, and the end of every answer: '<number> <serial>'.
-local serial = ' ' .. ARGV[#ARGV]
-if KEYS[2] and redis.call('EXISTS', KEYS[2]) == 1 then return '-2' .. serial end
+local serial = ARGV[#ARGV]
+if KEYS[2] and redis.call('EXISTS', KEYS[2]) == 1 then return '-2 ' .. serial end
 
 local tokens, ttl = tonumber(ARGV[1]), tonumber(ARGV[2])
 local used = -1
@@ -19,4 +19,4 @@ if redis.call('EXISTS', KEYS[1]) == 1 or (tokens > 0 and ttl > 0) then
 end
 
 if KEYS[2] then redis.call('SET', KEYS[2], '1', 'EX', ARGV[3]) end
-return string.format('%.0f', used) .. serial
+return string.format('%.0f %s', used, serial)

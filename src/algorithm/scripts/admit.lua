@@ -5,11 +5,12 @@
 -- KEYS[2], optional: the record of this operation, kept for ARGV[5] seconds. Then the answer is that number and ARGV[4],
 -- which is the counter's minute, and a repetition is answered with what the first was.
 --
--- The last of ARGV is the call's serial number, and the end of every answer: '<number> <serial>', '<number> <minute> <serial>'.
-local record, serial = KEYS[2], ' ' .. ARGV[#ARGV]
+-- The last of ARGV is the call's serial number, and the end of every answer: '<number> <serial>', and with a record
+-- '<number> <minute> <serial>'.
+local record, serial = KEYS[2], ARGV[#ARGV]
 if record then
   local first = redis.call('GET', record)
-  if first then return string.match(first, '^%-?%d+ %-?%d+$') .. serial end
+  if first then return string.match(first, '^%-?%d+ %-?%d+$') .. ' ' .. serial end
 end
 
 local tokens, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -27,8 +28,7 @@ else
   answer = -1 - math.min(used, 9007199254740990)
 end
 
-answer = string.format('%.0f', answer)
-if not record then return answer .. serial end
-answer = answer .. ' ' .. ARGV[4]
+if not record then return string.format('%.0f %s', answer, serial) end
+answer = string.format('%.0f %s', answer, ARGV[4])
 redis.call('SET', record, answer, 'EX', ARGV[5])
-return answer .. serial
+return answer .. ' ' .. serial
