@@ -44,6 +44,7 @@ Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options)
     : client_(client),
       url_(std::move(url)),
       options_(options),
+      queue_(static_cast<Serial>(std::random_device{}())),
       random_(std::random_device{}()),
       events_(options.observer) {}
 
@@ -108,15 +109,16 @@ BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
   if (until <= now) return failed({Errc::kTimeout, false, "the deadline had passed before the call"});
   if (batch.empty()) return {};
 
+  const Serial serial = queue_.take_serial(batch);
   thread_local std::string bytes;
   bytes.clear();
-  append_resp(bytes, batch);
+  append_resp(bytes, batch, serial);
 
   Lock lock{mutex_};
   look_after_silence(lock, now, true);
   const auto permission = breaker_.ask(now);
   const auto added =
-      permission == CircuitBreaker::Permission::kRefused ? std::nullopt : queue_.add_call(batch, bytes, late);
+      permission == CircuitBreaker::Permission::kRefused ? std::nullopt : queue_.add_call(batch, serial, bytes, late);
   if (!added) {
     counters_.add(kFailedAtOnce);
     Failure refusal = refusal_;
@@ -173,14 +175,15 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
     if (handler) handler->handle(client_, batch, {});
     return;
   }
+  const Serial serial = queue_.take_serial(batch);
   thread_local std::string bytes;
   bytes.clear();
-  append_resp(bytes, batch);
+  append_resp(bytes, batch, serial);
 
   Lock lock{mutex_};
   const Time now = Clock::now();
   look_after_silence(lock, now, false);
-  const auto added = queue_.add_post(batch, bytes, handler);
+  const auto added = queue_.add_post(batch, serial, bytes, handler);
   if (added) {
     (*added)->since = now;
     counters_.add(kPosted);
@@ -315,7 +318,7 @@ void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
       connection_->closing = true;
     }
     if (queue_.deliver(std::move(reply), finished_)) continue;
-    failure = {Errc::kProtocol, true, "a reply that belongs to no request"};
+    failure = {Errc::kProtocol, true, "a reply that answers no request: the connection was out of step"};
     break;
   }
   replies_.clear();

@@ -556,6 +556,29 @@ void cut_replies(Scene& scene) {
   });
 }
 
+// ---- the gate: out of step under load ----------------------------------------------------------------------------
+
+void send_one_reply_too_many_under_load(Scene& scene) { insert(scene, ":1\r\n"); }
+
+void send_one_reply_too_few_under_load(Scene& scene) {
+  scene.begin_through_gate();
+  scene.every(100ms, 8, [&] { scene.gate().swallow_replies(1); });
+  scene.recovers();
+}
+
+/// The first calls after the silence come from several threads at once.
+void send_one_reply_too_many_into_silence(Scene& scene) {
+  scene.begin_through_gate();
+  for (int i = 0; i < 12; ++i) {
+    scene.account().idle = true;
+    scene.lasts(300ms);  // longer than any call
+    scene.gate().say_to_clients(":1\r\n");
+    scene.lasts(50ms);
+    scene.account().idle = false;
+    scene.recovers();
+  }
+}
+
 // ---- the table ----------------------------------------------------------------------------------------------------
 
 const std::vector<Fault>& faults() {
@@ -589,6 +612,10 @@ const std::vector<Fault>& faults() {
       {"ReplyTooLarge", "a reply of announced 1'000'000'000 elements, of 500 MB", true, announce_too_much},
       {"OneReplyTooMany", "one reply too many, on a silent connection", false, send_one_reply_too_many},
       {"OneReplyTooFew", "one reply too few, then the connection lost", true, send_one_reply_too_few},
+      {"OneReplyTooManyUnderLoad", "one reply too many, under load", false, send_one_reply_too_many_under_load},
+      {"OneReplyTooFewUnderLoad", "one reply too few, under load", true, send_one_reply_too_few_under_load},
+      {"OneReplyTooManyIntoSilence", "one reply too many, then many calls", false,
+       send_one_reply_too_many_into_silence},
   };
   return all;
 }
