@@ -6,6 +6,8 @@
 #include <stdexcept>
 #include <utility>
 
+#include "limiter_events.hpp"
+#include "tally.hpp"
 #include "tollgate/algorithm/local_share.hpp"
 #include "tollgate/algorithm/reset_scan.hpp"
 #include "tollgate/detail/arguments.hpp"
@@ -25,6 +27,19 @@ std::size_t shard_number(std::string_view user_id) { return (std::hash<std::stri
 
 std::int64_t local_share(const RateLimitConfig& config) {
   return config.local_share.value_or((config.max_tokens_per_minute + 9) / 10);
+}
+
+Failure no_memory() noexcept { return {std::make_error_code(std::errc::not_enough_memory)}; }
+
+/// Why something posted was not answered as it should have been.
+Failure failure_of(const BatchResult& result) noexcept {
+  try {
+    if (!result.ok()) return result.failure;
+    if (result.replies.empty()) return {Errc::kProtocol, false, "not one reply per command"};
+    return failure_from_error_reply(result.replies[0].text());
+  } catch (...) {
+    return no_memory();
+  }
 }
 
 }  // namespace
@@ -108,47 +123,56 @@ class BudgetLimiter::Share {
   std::array<Shard, kShards> shards_;
 };
 
+/// Of one kind of posts. `failed` is the event for its kind.
 class BudgetLimiter::PostHandler final : public ReplyHandler {
  public:
+  PostHandler(EventKind failed, std::shared_ptr<Tally> tally, std::shared_ptr<LimiterEvents> events)
+      : failed_(failed), tally_(std::move(tally)), events_(std::move(events)) {}
+
   void handle(RedisClient& /*client*/, const CommandBatch& batch, const BatchResult& result) noexcept override {
     const bool answered = result.ok() && !result.replies.empty() && !result.replies[0].is_error();
-    if (!answered) count(batch);
+    if (!answered) return lost(tokens_of(batch), failure_of(result));
+    if (failing_.load(std::memory_order_relaxed)) failing_.store(false, std::memory_order_relaxed);
   }
 
-  void count(const CommandBatch& batch) noexcept {
-    batches_.fetch_add(1, std::memory_order_relaxed);
-    // The expiry that mends a lost charge carries seconds, not tokens.
-    if (batch.empty() || batch[0].operation != Operation::kScript) return;
-    tokens_.fetch_add(static_cast<std::uint64_t>(std::abs(batch[0].integers[0])), std::memory_order_relaxed);
-  }
-
-  [[nodiscard]] Undelivered undelivered() const noexcept {
-    return {batches_.load(std::memory_order_relaxed), tokens_.load(std::memory_order_relaxed)};
+  void lost(std::int64_t tokens, const Failure& failure) noexcept {
+    tally_->count_undelivered(tokens);
+    if (!failing_.exchange(true, std::memory_order_relaxed)) events_->tell(failed_, tokens, failure);
   }
 
  private:
-  std::atomic<std::uint64_t> batches_{0};
-  std::atomic<std::uint64_t> tokens_{0};
+  // The expiry that mends a lost charge carries seconds, not tokens.
+  static std::int64_t tokens_of(const CommandBatch& batch) {
+    return batch.empty() || batch[0].operation != Operation::kScript ? 0 : std::abs(batch[0].integers[0]);
+  }
+
+  const EventKind failed_;
+  const std::shared_ptr<Tally> tally_;
+  const std::shared_ptr<LimiterEvents> events_;
+  std::atomic<bool> failing_{false};
 };
 
 class BudgetLimiter::LateCharge final : public ReplyHandler {
  public:
-  LateCharge(algorithm::CallerWasTold told, std::shared_ptr<PostHandler> post_handler)
-      : told_(told), post_handler_(std::move(post_handler)) {}
+  LateCharge(algorithm::CallerWasTold told, std::shared_ptr<PostHandler> undos, std::shared_ptr<PostHandler> repairs)
+      : told_(told), undos_(std::move(undos)), repairs_(std::move(repairs)) {}
 
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override {
+    const bool to_be_undone = result.ok();
+    const auto& handler = to_be_undone ? undos_ : repairs_;
     try {
       if (auto mending = algorithm::FixedWindow::mend_late_charge(batch, result, told_)) {
-        client.post(std::move(*mending), post_handler_);
+        client.post(std::move(*mending), handler);
       }
     } catch (...) {
-      post_handler_->count(batch);
+      handler->lost(to_be_undone ? batch[0].integers[0] : 0, no_memory());
     }
   }
 
  private:
-  algorithm::CallerWasTold told_;
-  std::shared_ptr<PostHandler> post_handler_;
+  const algorithm::CallerWasTold told_;
+  const std::shared_ptr<PostHandler> undos_;
+  const std::shared_ptr<PostHandler> repairs_;
 };
 
 BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config)
@@ -164,14 +188,17 @@ BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfi
                  ? nullptr
                  : std::make_unique<detail::ForkLocal<Share>>(
                        [tokens = local_share(config_)](Share*) { return std::make_unique<Share>(tokens); })),
-      post_handler_(std::make_shared<PostHandler>()),
+      tally_(std::make_shared<Tally>()),
+      events_(std::make_shared<LimiterEvents>(config_.observer, config_.key_prefix)),
+      undos_(std::make_shared<PostHandler>(EventKind::kUndoFailed, tally_, events_)),
+      settlements_(std::make_shared<PostHandler>(EventKind::kSettlementFailed, tally_, events_)),
       late_charge_(std::make_shared<LateCharge>(
           config_.on_failure == FailurePolicy::kAllow ? algorithm::CallerWasTold::kYes : algorithm::CallerWasTold::kNo,
-          post_handler_)) {
+          undos_, std::make_shared<PostHandler>(EventKind::kRepairFailed, tally_, events_))) {
   if (!client_) throw std::invalid_argument("tollgate: client is null; it must be a RedisClient");
 }
 
-BudgetLimiter::~BudgetLimiter() = default;
+BudgetLimiter::~BudgetLimiter() { events_->limiter_ends(); }
 
 Request BudgetLimiter::request(std::string_view user_id, std::int64_t tokens,
                                const CallOptions& options) const noexcept {
@@ -192,7 +219,7 @@ Outcome BudgetLimiter::fall_back(const Request& request, Failure failure) {
   bool charged = allowed && failure.may_have_executed;
   if (share_ && share_->get().grant(request.user_id, minute, request.tokens)) {
     allowed = charged = true;
-    if (request.tokens > 0) post_adjustment(request.user_id, minute, request.tokens, {});
+    if (request.tokens > 0) post_adjustment(request.user_id, minute, request.tokens, {}, settlements_);
   }
   Decision decision = window_.fall_back(request, allowed, failure.code);
   return {decision, std::move(failure), charged, minute};
@@ -201,19 +228,47 @@ Outcome BudgetLimiter::fall_back(const Request& request, Failure failure) {
 Outcome BudgetLimiter::consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
   const Request request = this->request(user_id, tokens, options);
   if (tokens > config_.max_tokens_per_minute) return {window_.deny_locally(request, true)};
-  return tokens == 0 ? look(request, options) : charge(request, options);
+  return tokens == 0 ? conclude(request, ask_look(request, options)) : charge(request, options);
 }
 
-Decision BudgetLimiter::deny(Source source, std::errc failure) const noexcept {
+Decision BudgetLimiter::decide(Outcome outcome) {
+  if (outcome.failure.code && config_.on_failure == FailurePolicy::kThrow) check(std::move(outcome.failure));
+  return hand_out(outcome.decision);
+}
+
+Decision BudgetLimiter::hand_out(const Decision& decision) noexcept {
+  tally_->count(decision);
+  events_->deliver();
+  return decision;
+}
+
+void BudgetLimiter::check(Failure failure) {
+  if (failure.code) tally_->count_failed();
+  events_->deliver();
+  if (failure.code) throw_failure(std::move(failure));
+}
+
+Decision BudgetLimiter::denial(Source source, std::errc failure) const noexcept {
   return {.limit = config_.max_tokens_per_minute,
           .reset_after = algorithm::time_to_reset(clock_->now()),
           .source = source,
           .failure = std::make_error_code(failure)};
 }
 
-Outcome BudgetLimiter::look(const Request& request, const CallOptions& options) {
-  return conclude(request,
-                  window_.read_look(request, client_->execute(window_.look(request), options.deadline, nullptr)));
+Answer BudgetLimiter::ask_look(const Request& request, const CallOptions& options) {
+  const auto era = events_->era();
+  Answer answer = window_.read_look(request, client_->execute(window_.look(request), options.deadline, nullptr));
+  events_->asked(LimiterEvents::Question::kLook, era, answer.failure);
+  return answer;
+}
+
+Answer BudgetLimiter::ask_charge(const Request& request, const CallOptions& options) {
+  const auto era = events_->era();
+  Answer answer =
+      window_.read_charge(request, client_->execute(window_.charge(request), options.deadline, late_charge_));
+  events_->asked(LimiterEvents::Question::kCharge, era, answer.failure);
+  if (answer.failure.may_have_executed) tally_->count_in_doubt(request.tokens);
+  return answer;
 }
 
 Outcome BudgetLimiter::charge(const Request& request, const CallOptions& options) {
@@ -231,14 +286,13 @@ Outcome BudgetLimiter::charge(const Request& request, const CallOptions& options
 
   if (recall.advice == DenyMemory::Advice::kDeny) return {window_.deny_locally(request, false)};
   if (recall.advice == DenyMemory::Advice::kLook) {
-    Answer answer = window_.read_look(request, client_->execute(window_.look(request), options.deadline, nullptr));
+    Answer answer = ask_look(request, options);
     if (!answer.failure.code) remember_left(answer);
     if (answer.failure.code || !answer.decision.allowed) return conclude(request, std::move(answer));
   }
 
-  const Answer answer =
-      window_.read_charge(request, client_->execute(window_.charge(request), options.deadline, late_charge_));
-  if (answer.must_undo) post_adjustment(request.user_id, minute, -request.tokens, {});
+  const Answer answer = ask_charge(request, options);
+  if (answer.must_undo) post_adjustment(request.user_id, minute, -request.tokens, {}, undos_);
   if (memory != nullptr && !answer.failure.code) {
     if (config_.admission == Admission::kAtomic) {
       if (!answer.decision.allowed) remember_left(answer);
@@ -259,6 +313,7 @@ Failure BudgetLimiter::record(std::string_view user_id, std::int64_t tokens, con
   const CommandBatch batch =
       window_.adjust(user_id, algorithm::unix_minute(request.now), tokens, true, request.operation_id);
   Answer answer = window_.read_adjust(request, client_->execute(batch, options.deadline, nullptr));
+  if (answer.failure.may_have_executed) tally_->count_in_doubt(tokens);
   if (share_ && !answer.failure.code) share_->get().use(user_id, answer.minute, tokens);
   return std::move(answer.failure);
 }
@@ -279,23 +334,40 @@ Failure BudgetLimiter::ping(const CallOptions& options) {
   return algorithm::FixedWindow::read_ping(client_->execute(batch, options.deadline, nullptr));
 }
 
+bool BudgetLimiter::drain(std::chrono::steady_clock::time_point deadline) {
+  const bool drained = client_->drain(deadline);
+  events_->deliver();
+  return drained;
+}
+
 void BudgetLimiter::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
                            std::string_view once_id) noexcept {
   if (tokens < 0 && memory_) memory_->get().forget(user_id);
-  post_adjustment(user_id, minute, tokens, once_id);
+  post_adjustment(user_id, minute, tokens, once_id, settlements_);
+  events_->deliver();
 }
 
 void BudgetLimiter::post_adjustment(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
-                                    std::string_view once_id) noexcept {
-  CommandBatch batch;
+                                    std::string_view once_id, const std::shared_ptr<PostHandler>& handler) noexcept {
   try {
-    batch = window_.adjust(user_id, minute, tokens, minute == current_minute(), once_id);
-    client_->post(batch, post_handler_);
+    client_->post(window_.adjust(user_id, minute, tokens, minute == current_minute(), once_id), handler);
   } catch (...) {
-    post_handler_->count(batch);
+    handler->lost(std::abs(tokens), no_memory());
   }
 }
 
-Undelivered BudgetLimiter::undelivered() const noexcept { return post_handler_->undelivered(); }
+void BudgetLimiter::drop(std::int64_t tokens) noexcept {
+  tally_->count_dropped();
+  events_->reservation_dropped(tokens, current_minute());
+  events_->deliver();
+}
+
+Stats BudgetLimiter::stats() const noexcept {
+  Stats stats = tally_->read();
+  stats.client = client_->stats();
+  return stats;
+}
+
+Undelivered BudgetLimiter::undelivered() const noexcept { return tally_->undelivered(); }
 
 }  // namespace tollgate::inline v0

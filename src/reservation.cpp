@@ -1,6 +1,7 @@
 #include "tollgate/reservation.hpp"
 
 #include <algorithm>
+#include <memory>
 #include <stdexcept>
 #include <utility>
 
@@ -8,6 +9,18 @@
 #include "tollgate/detail/arguments.hpp"
 
 namespace tollgate::inline v0 {
+
+Reservation& Reservation::operator=(Reservation&& other) noexcept {
+  if (this != &other) {
+    std::destroy_at(this);
+    std::construct_at(this, std::move(other));  // throws nothing
+  }
+  return *this;
+}
+
+Reservation::~Reservation() {
+  if (limiter_ && tokens() > 0 && !handed_on_) limiter_->drop(tokens());
+}
 
 Reservation Reservation::make(std::shared_ptr<BudgetLimiter> limiter, std::string_view user_id, std::int64_t tokens,
                               const CallOptions& options) {
@@ -33,9 +46,6 @@ Reservation Reservation::adopt(std::shared_ptr<BudgetLimiter> limiter, std::stri
 
 Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
   Outcome outcome = limiter_->consume(user_id_, tokens, options);
-  if (outcome.failure.code && limiter_->config().on_failure == FailurePolicy::kThrow) {
-    throw_failure(std::move(outcome.failure));
-  }
   if (outcome.charged) {
     if (tokens > 0 && outcome.minute != minute_) {
       earlier_ += std::exchange(held_, 0);
@@ -43,7 +53,7 @@ Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
     }
     held_ += tokens;
   }
-  return outcome.decision;
+  return limiter_->decide(std::move(outcome));
 }
 
 Decision Reservation::add(std::int64_t tokens, const CallOptions& options) {
@@ -76,7 +86,9 @@ void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_
 std::string Reservation::token() {
   check_open("token");
   if (once_id_.empty()) once_id_ = ReservationToken::random_id();
-  return ReservationToken{user_id_, once_id_, minute_, held_, earlier_}.encode(limiter_->config());
+  std::string text = ReservationToken{user_id_, once_id_, minute_, held_, earlier_}.encode(limiter_->config());
+  handed_on_ = true;
+  return text;
 }
 
 void Reservation::check_open(const char* what) const {

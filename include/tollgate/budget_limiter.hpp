@@ -1,5 +1,5 @@
 /// What RedisRateLimiter and Reservation stand on: asks the algorithm for a batch, hands it to the client, keeps the
-/// denials in mind, and applies the FailurePolicy. Arguments are checked by the doors above it.
+/// denials in mind, applies the FailurePolicy, counts and tells. Arguments are checked by the doors above it.
 /// Thread safety: every function may be called from all threads.
 #pragma once
 
@@ -28,6 +28,9 @@ struct Outcome {
   std::int64_t minute = 0;  ///< the window that was charged
 };
 
+class Tally;          // src/tally.hpp
+class LimiterEvents;  // src/limiter_events.hpp
+
 class BudgetLimiter {
  public:
   BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config);
@@ -41,8 +44,18 @@ class BudgetLimiter {
   /// Charges `tokens`, or only looks when they are 0.
   [[nodiscard]] Outcome consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
 
-  /// A denial for a call that came to nothing, without asking.
-  [[nodiscard]] Decision deny(Source source, std::errc failure) const noexcept;
+  // Every call of a door ends in one of these, or in adjust(), drain() or drop(): here its result is counted, and what
+  // has happened meanwhile is told.
+
+  /// The decision, for a caller who takes exceptions: under kThrow it throws the failure behind it.
+  Decision decide(Outcome outcome);
+  /// The decision, whatever is behind it.
+  [[nodiscard]] Decision hand_out(const Decision& decision) noexcept;
+  /// Throws `failure`, if it is one. Otherwise nothing is counted: that nothing failed is no decision.
+  void check(Failure failure);
+
+  /// A denial to hand out for a call that came to nothing, without asking.
+  [[nodiscard]] Decision denial(Source source, std::errc failure) const noexcept;
 
   /// Charges `tokens` past the limit.
   [[nodiscard]] Failure record(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
@@ -50,26 +63,31 @@ class BudgetLimiter {
   [[nodiscard]] Failure reset(std::string_view user_id, const CallOptions& options);
 
   [[nodiscard]] Failure ping(const CallOptions& options);
-  [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline) { return client_->drain(deadline); }
+  [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline);
 
   /// Posts: adds `tokens` to a window past the limit, or gives them back when negative. Never throws for operational
   /// reasons; what cannot be delivered is counted.
   void adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens, std::string_view once_id) noexcept;
 
+  /// A reservation of `tokens` has ended without a word.
+  void drop(std::int64_t tokens) noexcept;
+
+  [[nodiscard]] Stats stats() const noexcept;
   [[nodiscard]] Undelivered undelivered() const noexcept;
 
  private:
   class Memory;       // the DenyMemory behind its locks
   class Share;        // the LocalShare behind its locks
-  class PostHandler;  // counts what was not delivered
+  class PostHandler;  // counts and tells what was not delivered
   class LateCharge;   // mends charges whose caller has gone
 
   [[nodiscard]] algorithm::Request request(std::string_view user_id, std::int64_t tokens,
                                            const CallOptions& options) const noexcept;
-  [[nodiscard]] Outcome look(const algorithm::Request& request, const CallOptions& options);
+  [[nodiscard]] algorithm::Answer ask_look(const algorithm::Request& request, const CallOptions& options);
+  [[nodiscard]] algorithm::Answer ask_charge(const algorithm::Request& request, const CallOptions& options);
   [[nodiscard]] Outcome charge(const algorithm::Request& request, const CallOptions& options);
-  void post_adjustment(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
-                       std::string_view once_id) noexcept;
+  void post_adjustment(std::string_view user_id, std::int64_t minute, std::int64_t tokens, std::string_view once_id,
+                       const std::shared_ptr<PostHandler>& handler) noexcept;
   [[nodiscard]] Outcome conclude(const algorithm::Request& request, algorithm::Answer answer);
   [[nodiscard]] Outcome fall_back(const algorithm::Request& request, Failure failure);
 
@@ -79,7 +97,10 @@ class BudgetLimiter {
   const std::shared_ptr<RedisClient> client_;
   const std::unique_ptr<detail::ForkLocal<Memory>> memory_;  // null when switched off
   const std::unique_ptr<detail::ForkLocal<Share>> share_;    // null but under kLocalShare
-  const std::shared_ptr<PostHandler> post_handler_;
+  const std::shared_ptr<Tally> tally_;
+  const std::shared_ptr<LimiterEvents> events_;
+  const std::shared_ptr<PostHandler> undos_;
+  const std::shared_ptr<PostHandler> settlements_;
   const std::shared_ptr<LateCharge> late_charge_;
 };
 

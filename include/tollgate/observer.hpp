@@ -16,8 +16,13 @@ enum class EventKind : std::uint8_t {
   kCircuitOpened,  ///< calls fail at once from now on; `failure` is what was once too often
   kCircuitClosed,  ///< Redis has answered a probe: calls are made again
   // Of a limiter; `subject` is its key_prefix.
-  kFallbackEntered,   ///< from now on the FailurePolicy decides; `failure` says why
-  kFallbackLeft,      ///< Redis has decided again
+  /// From now on the FailurePolicy decides, be it by throwing: `failure` is why Redis could not be asked for a charge
+  /// or
+  /// a look. What concerns a single counter (kWrongType, kOverflow) does not count.
+  kFallbackEntered,
+  /// Redis has decided again: it answered what was asked after kFallbackEntered. Where that came from a failed charge,
+  /// it answered a charge: a full or read-only Redis still answers looks. What is denied locally changes nothing.
+  kFallbackLeft,
   kUndoFailed,        ///< a denied or abandoned charge of `tokens` stays, or may stay, until its minute ends
   kSettlementFailed,  ///< a difference of `tokens` did not reach Redis, or may not have; so what a local share granted
   kRepairFailed,      ///< a counter whose charge was cut off may have no expiry
@@ -41,7 +46,7 @@ class Observer {
 
   /// Called while no lock is held, once per change and never per request: of failed undos, settlements and repairs the
   /// first after a success, of dropped reservations the first in each minute. It delays the call that it is made from,
-  /// so it should not block; it may call the limiter.
+  /// so it should not block; it may call the limiter, as long as that lives.
   virtual void on_event(const Event& event) noexcept = 0;
 };
 

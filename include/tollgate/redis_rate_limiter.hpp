@@ -28,9 +28,10 @@ namespace tollgate::inline v0 {
 
 class RedisRateLimiter {
  public:
-  /// Makes a client of its own for `url` (see connect()). No I/O: it connects at the first use.
+  /// Makes a client of its own for `url` (see connect()), with the observer of `config`. No I/O: it connects at the
+  /// first use.
   explicit RedisRateLimiter(std::string_view url = "redis://localhost:6379/0", RateLimitConfig config = {})
-      : RedisRateLimiter(connect(url), std::move(config)) {}
+      : RedisRateLimiter{connect(url, {.observer = config.observer}), std::move(config)} {}  // braces: in this order
 
   /// Shares `client`, which must not be null, with whoever else holds it.
   explicit RedisRateLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config = {})
@@ -47,7 +48,7 @@ class RedisRateLimiter {
   /// 0 tokens charge nothing and are allowed unless the counter stands above the limit.
   [[nodiscard]] Decision consume(std::string_view user_id, std::int64_t tokens = 1, const CallOptions& options = {}) {
     check(user_id, tokens, options);
-    return decide(limiter_->consume(user_id, tokens, options));
+    return limiter_->decide(limiter_->consume(user_id, tokens, options));
   }
 
   /// As consume, without exceptions, for outages under load: where kThrow would throw, it denies with `failure` set.
@@ -56,13 +57,13 @@ class RedisRateLimiter {
                                      const CallOptions& options = {}) noexcept {
     try {
       check(user_id, tokens, options);
-      return limiter_->consume(user_id, tokens, options).decision;
+      return limiter_->hand_out(limiter_->consume(user_id, tokens, options).decision);
     } catch (const std::invalid_argument&) {
-      return limiter_->deny(Source::kLocal, std::errc::invalid_argument);
+      return refuse(Source::kLocal, std::errc::invalid_argument);
     } catch (const std::bad_alloc&) {
-      return limiter_->deny(Source::kFallback, std::errc::not_enough_memory);
+      return refuse(Source::kFallback, std::errc::not_enough_memory);
     } catch (...) {  // an injected client threw
-      return limiter_->deny(Source::kFallback, std::errc::io_error);
+      return refuse(Source::kFallback, std::errc::io_error);
     }
   }
 
@@ -76,7 +77,7 @@ class RedisRateLimiter {
   std::int64_t get_remaining(std::string_view user_id, const CallOptions& options = {}) {
     check(user_id, 0, options);
     Outcome outcome = limiter_->consume(user_id, 0, options);
-    if (outcome.failure.code) throw_failure(std::move(outcome.failure));
+    limiter_->check(std::move(outcome.failure));
     return outcome.decision.remaining.value_or(0);
   }
 
@@ -86,7 +87,7 @@ class RedisRateLimiter {
   /// failed half-way may be repeated.
   void reset(std::string_view user_id, const CallOptions& options = {}) {
     check(user_id, 0, options);
-    if (Failure failure = limiter_->reset(user_id, options); failure.code) throw_failure(std::move(failure));
+    limiter_->check(limiter_->reset(user_id, options));
   }
 
   /// Charges an estimate now; settle the reservation when the real number is known. A denial is a Reservation that
@@ -107,18 +108,19 @@ class RedisRateLimiter {
   void record(std::string_view user_id, std::int64_t tokens, const CallOptions& options = {}) {
     check(user_id, tokens, options);
     if (tokens == 0) return;
-    if (Failure failure = limiter_->record(user_id, tokens, options); failure.code) throw_failure(std::move(failure));
+    limiter_->check(limiter_->record(user_id, tokens, options));
   }
 
   /// For readiness probes: returns when Redis has answered a PING, and throws tollgate::Error otherwise, whatever
   /// on_failure says. Connects where need be. One round trip.
-  void ping(const CallOptions& options = {}) {
-    if (Failure failure = limiter_->ping(options); failure.code) throw_failure(std::move(failure));
-  }
+  void ping(const CallOptions& options = {}) { limiter_->check(limiter_->ping(options)); }
 
   /// For shutdown: blocks until every undo and settlement posted so far has been answered, or until `deadline`; true
   /// when none is left. Without it the client's destructor does that, within its command timeout.
   [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline) { return limiter_->drain(deadline); }
+
+  /// What this limiter and its reservations have done, and its client. Takes no lock; cheap enough for every scrape.
+  [[nodiscard]] Stats stats() const noexcept { return limiter_->stats(); }
 
   /// What this limiter and its reservations could not deliver, since it was made.
   [[nodiscard]] Undelivered undelivered() const noexcept { return limiter_->undelivered(); }
@@ -130,11 +132,8 @@ class RedisRateLimiter {
     detail::check_options(options, limiter_->config());
   }
 
-  [[nodiscard]] Decision decide(Outcome outcome) const {
-    if (outcome.failure.code && limiter_->config().on_failure == FailurePolicy::kThrow) {
-      throw_failure(std::move(outcome.failure));
-    }
-    return outcome.decision;
+  [[nodiscard]] Decision refuse(Source source, std::errc failure) const noexcept {
+    return limiter_->hand_out(limiter_->denial(source, failure));
   }
 
   std::shared_ptr<BudgetLimiter> limiter_;

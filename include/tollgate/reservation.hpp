@@ -4,9 +4,10 @@
 ///     if (!reservation.allowed()) return too_many_requests();
 ///     reservation.settle(answer.tokens_used);
 ///
-/// Destroyed without settle() or cancel(), the estimate stays charged. The destructor does no I/O; a reservation may
-/// outlive its limiter. After a reset of the user's budget, what is given back lowers the new counter, never below
-/// zero. Thread safety: one thread at a time; distinct reservations are independent.
+/// Destroyed or assigned over without settle() or cancel(), the estimate stays charged; unless token() has handed it to
+/// others, that is counted (Stats::reservations_dropped) and told (kReservationDropped). The destructor does no I/O; a
+/// reservation may outlive its limiter. After a reset of the user's budget, what is given back lowers the new counter,
+/// never below zero. Thread safety: one thread at a time; distinct reservations are independent.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +22,8 @@ namespace tollgate::inline v0 {
 class Reservation {
  public:
   Reservation(Reservation&&) noexcept = default;
-  Reservation& operator=(Reservation&&) noexcept = default;
-  ~Reservation() = default;
+  Reservation& operator=(Reservation&& other) noexcept;
+  ~Reservation();
 
   [[nodiscard]] bool allowed() const noexcept { return decision_.allowed; }
   [[nodiscard]] const Decision& decision() const noexcept { return decision_; }
@@ -74,6 +75,7 @@ class Reservation {
   std::int64_t minute_ = 0;   // the window that held_ was charged to
   std::int64_t held_ = 0;     // tokens, in that window
   std::int64_t earlier_ = 0;  // tokens, in windows before it
+  bool handed_on_ = false;    // by token(): others settle it
 };
 
 }  // namespace tollgate::inline v0

@@ -42,7 +42,8 @@ struct ClientStats {
   std::uint64_t circuit_opened = 0;
 };
 
-/// Decisions by who made them.
+/// Decisions handed out (by consume, check_and_consume, try_consume, peek, reserve and add), by who made them: as their
+/// Decision::source. get_remaining answers with a number, which is none.
 struct DecisionCounts {
   std::uint64_t by_redis = 0;
   std::uint64_t locally = 0;
@@ -65,7 +66,7 @@ struct Stats {
   std::uint64_t in_doubt = 0;  ///< charges whose reply was lost: they may stand
   std::uint64_t in_doubt_tokens = 0;
   Undelivered undelivered;
-  std::uint64_t reservations_dropped = 0;  ///< destroyed without settle() or cancel()
+  std::uint64_t reservations_dropped = 0;  ///< destroyed without settle(), cancel() or token(), tokens in hand
   ClientStats client;                      ///< of the client, whoever shares it
 };
 

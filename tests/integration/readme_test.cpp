@@ -141,6 +141,27 @@ TEST_P(Examples, DoOnRealRedisWhatTheySay) {
   EXPECT_THAT(server.keys_without_ttl(), ::testing::IsEmpty());
 }
 
+TEST(ObservedLimiter, TellsAndCountsWhatItsCallersDo) {
+  RedisServer server;
+  const Finished program = run_within_a_minute("observed_limiter", server);
+  EXPECT_THAT(program.output, ::testing::StartsWith("event: connected\n"
+                                                    "event: reservation dropped, 200 tokens\n"
+                                                    "tollgate_allowed_total{by=\"redis\"} 3\n"));
+  EXPECT_THAT(program.output, ::testing::HasSubstr("tollgate_reservations_dropped_total 2\n"
+                                                   "tollgate_answered_calls_total 4\n"));
+  EXPECT_EQ(program.status, 0);
+}
+
+TEST(ObservedLimiter, TellsAndCountsAnOutage) {
+  RedisServer server;
+  const std::string url = server.url();
+  server.stop();
+  const Finished program = run("observed_limiter", url);
+  EXPECT_THAT(program.output, ::testing::HasSubstr("event: fallback entered: no connection to Redis\n"));
+  EXPECT_THAT(program.output, ::testing::HasSubstr("tollgate_denied_total{by=\"policy\"} 4\n"));
+  EXPECT_EQ(program.status, 0);
+}
+
 TEST(Demo, CountsOnRealRedisWithoutAFailure) {
   RedisServer server;
   const Finished demo = run("demo", "--seconds 1 " + server.url());

@@ -51,6 +51,13 @@ class LimiterTest : public ::testing::Test {
         .WillOnce(::testing::Return(testing::replies(std::move(answers))))
         .RetiresOnSaturation();
   }
+  /// Whatever is posted arrives; by default, nothing does.
+  void deliver_posts() {
+    ON_CALL(*client_, post)
+        .WillByDefault([this](const CommandBatch& batch, const std::shared_ptr<ReplyHandler>& handler) {
+          handler->handle(*client_, batch, testing::replies({testing::integer(1)}));
+        });
+  }
   void expect_post(const std::string& batch) {
     EXPECT_CALL(*client_, post(Is(batch), ::testing::_)).RetiresOnSaturation();
   }
