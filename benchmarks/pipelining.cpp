@@ -18,12 +18,13 @@
 #include <thread>
 #include <vector>
 
-#include "integration/plain_client.hpp"
+#include "plain_limiter.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace {
 
+using tollgate::tests::PlainLimiter;
 using Clock = std::chrono::steady_clock;
 
 constexpr std::int64_t kLimit = 1'000'000'000'000;
@@ -63,20 +64,6 @@ Measured run_threads(const tollgate::testing::RedisServer& server, int threads, 
   const double count = static_cast<double>(decisions.load());
   return {count / elapsed, (server_cpu_seconds(server) - cpu_before) * 1e6 / count};
 }
-
-/// The reference in plain hiredis, key and all.
-class PlainLimiter {
- public:
-  explicit PlainLimiter(std::uint16_t port) : client_(port, kLimit) {}
-
-  bool check_and_consume(const std::string& user) {
-    const auto minute = std::chrono::floor<std::chrono::minutes>(std::chrono::system_clock::now()).time_since_epoch();
-    return client_.check_and_consume("ractogateway:ratelimit:" + user + ":" + std::to_string(minute.count()), 1);
-  }
-
- private:
-  tollgate::tests::PlainClient client_;
-};
 
 std::string user_of(int thread) { return "user_" + std::to_string(thread % kUsers); }
 

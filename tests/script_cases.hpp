@@ -1,5 +1,6 @@
 /// What the scripts promise, as a table: the same cases run against their Lua in a real Redis and against their C++
-/// twins in a Keyspace. Thread safety: plain values.
+/// twins in a Keyspace. Arguments and replies are those that floor 3 sees: without the serial number.
+/// Thread safety: plain values.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -165,6 +166,11 @@ inline std::vector<ScriptCase> adjust_cases() {
       {"NothingToAdjustTellsTheCounter", {{c, "100", 17}}, {0, 0}, integer(100), {{c, "100", 17}}},
       {"NothingToAdjustMakesNoCounter", {}, {0, 60}, no_counter, {}},
       {"AddsTheLargest", {}, {kLargest, 60}, integer(kLargest), {{c, std::to_string(kLargest), 60}}},
+      {"LargerThanTheLargestIsToldAsTwoToThe53",
+       {{c, "9223372036854775000", 17}},
+       {807, 60},
+       integer(kLargest + 1),
+       {{c, "9223372036854775807", 17}}},
       {"GivesBackTheLargest", {{c, std::to_string(kLargest), 17}}, {-kLargest, 0}, integer(0), {{c, "0", 17}}},
       {"GivesBackAllButOneOfTheLargest",
        {{c, std::to_string(kLargest), 17}},

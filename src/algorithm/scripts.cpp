@@ -15,7 +15,8 @@
 namespace tollgate::inline v0::algorithm {
 namespace {
 
-constexpr std::int64_t kLargestDenied = 9007199254740990;  // as in admit.lua
+constexpr std::int64_t kLargestDenied = 9007199254740990;    // as in admit.lua
+constexpr std::int64_t kLargestAdjusted = 9007199254740992;  // as in adjust.lua
 
 Reply recorded_answer(const std::string& record) {
   std::int64_t answer = 0;
@@ -69,7 +70,7 @@ Reply adjust_once(Keyspace& keys, const ScriptArguments& arguments) {
   const std::int64_t used = added.to_integer().value_or(0);
   if (used < 0 && tokens < 0) keys.incr_by(arguments.key, -used);
   if (ttl > 0 && keys.ttl(arguments.key).to_integer() < 0) keys.expire(arguments.key, ttl);
-  return Reply::integer(std::max<std::int64_t>(used, 0));
+  return Reply::integer(std::clamp<std::int64_t>(used, 0, kLargestAdjusted));
 }
 
 Reply adjust(Keyspace& keys, const ScriptArguments& arguments) {

@@ -25,22 +25,24 @@ ExchangeQueue::Handle ExchangeQueue::borrow() {
   return exchange;
 }
 
-ExchangeQueue::Handle ExchangeQueue::add(std::string_view bytes, std::size_t expected) {
+ExchangeQueue::Handle ExchangeQueue::add(Serial serial, std::string_view bytes, std::size_t expected) {
   const Handle exchange = take_free();
   exchange->bytes.assign(bytes);
   exchange->counted_bytes = bytes.size();
   pending_.splice(pending_.end(), free_, exchange);
   exchange->stage = Exchange::Stage::kPending;
+  exchange->serial = serial;
   exchange->expected = expected;
   exchange->retried = false;
   exchange->wake.reset();
   return exchange;
 }
 
-std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch& batch, std::string_view bytes,
+std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch& batch, Serial serial,
+                                                             std::string_view bytes,
                                                              const std::shared_ptr<ReplyHandler>& handler) {
   if (calls_ >= kMaxExchanges || call_bytes_ + bytes.size() > kMaxBytes) return std::nullopt;
-  const Handle exchange = add(bytes, batch.size());
+  const Handle exchange = add(serial, bytes, batch.size());
   exchange->waited_for = true;
   exchange->posted = false;
   exchange->batch = &batch;
@@ -50,10 +52,10 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch&
   return exchange;
 }
 
-std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch, std::string_view bytes,
+std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
                                                              std::shared_ptr<ReplyHandler>& handler) {
   if (posted_ >= kMaxExchanges) return std::nullopt;
-  const Handle exchange = add(bytes, batch.size());
+  const Handle exchange = add(serial, bytes, batch.size());
   exchange->waited_for = false;
   exchange->posted = true;
   exchange->own_batch = std::move(batch);
@@ -89,11 +91,15 @@ bool ExchangeQueue::deliver(Reply reply, std::vector<Handle>& finished) {
   if (in_flight_.empty()) return false;
   const Handle front = in_flight_.begin();
   Replies& replies = front->result.replies;
-  if (!front->retried) {
-    replies.push_back(std::move(reply));
-  } else {
+  if (front->retried) {
     while (front->refill < replies.size() && !is_noscript(replies[front->refill])) ++front->refill;
-    replies[front->refill++] = std::move(reply);
+  }
+  const std::size_t place = front->retried ? front->refill++ : replies.size();
+  if (!take_answer((*front->batch)[place], serial_of(front->serial, place), reply)) return false;
+  if (front->retried) {
+    replies[place] = std::move(reply);
+  } else {
+    replies.push_back(std::move(reply));
   }
   if (--front->expected > 0) return true;
   if (!retry_without_cache(front)) finish(in_flight_, front, finished);
@@ -108,7 +114,7 @@ bool ExchangeQueue::retry_without_cache(Handle exchange) {
   for (std::size_t i = 0; i < exchange->result.replies.size(); ++i) {
     if (!is_noscript(exchange->result.replies[i])) continue;
     if (missing++ == 0) exchange->bytes.clear();
-    append_resp(exchange->bytes, (*exchange->batch)[i], ScriptForm::kEval);
+    append_resp(exchange->bytes, (*exchange->batch)[i], serial_of(exchange->serial, i), ScriptForm::kEval);
   }
   if (missing == 0) return false;
   exchange->retried = true;

@@ -1,8 +1,9 @@
 /// The exchanges of one connection in the order of their bytes: which wait to be sent, which wait for replies, and what
 /// becomes of them. Decides everything about them, and does no I/O, no locking, no waiting: the Pipeline does.
-/// Thread safety: none; the Pipeline's lock guards it.
+/// Thread safety: none but where said; the Pipeline's lock guards it.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -13,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "redis/expected_reply.hpp"
 #include "redis/wait_word.hpp"
 #include "tollgate/redis/redis_client.hpp"
 
@@ -25,6 +27,7 @@ struct Exchange {
   Stage stage = Stage::kFree;
   bool waited_for = false;  ///< by its caller; else posted or abandoned, and its handler is told
   bool posted = false;
+  Serial serial = 0;         ///< what its scripts' answers must end in
   bool retried = false;      ///< NOSCRIPT came once; the scripts were sent again as a whole
   std::size_t expected = 0;  ///< replies still to come
   std::size_t refill = 0;    ///< when retried: the place of the next reply among result.replies
@@ -48,6 +51,14 @@ class ExchangeQueue {
   static constexpr std::size_t kMaxExchanges = 4096;
   static constexpr std::size_t kMaxBytes = std::size_t{1} << 20U;
 
+  /// Best begun anywhere: then answers that a broken proxy takes from another client's connection are told apart too.
+  explicit ExchangeQueue(Serial first_serial = 0) : next_serial_(first_serial) {}
+
+  /// The serial number that the bytes of `batch` are to be written with. From any thread.
+  [[nodiscard]] Serial take_serial(const CommandBatch& batch) noexcept {
+    return next_serial_.fetch_add(static_cast<Serial>(batch.size()), std::memory_order_relaxed);
+  }
+
   [[nodiscard]] bool has_pending() const noexcept { return !pending_.empty(); }
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_.size(); }
   /// Since when the oldest of them has been on its way; nothing when none is.
@@ -60,11 +71,11 @@ class ExchangeQueue {
   [[nodiscard]] std::size_t unattended() const noexcept { return posted_ + abandoned_; }
 
   /// A call's exchange, pending; nothing when too much is on its way. `batch` must live until the exchange is released
-  /// or given up.
-  [[nodiscard]] std::optional<Handle> add_call(const CommandBatch& batch, std::string_view bytes,
+  /// or given up; `bytes` are those of `batch` with `serial`.
+  [[nodiscard]] std::optional<Handle> add_call(const CommandBatch& batch, Serial serial, std::string_view bytes,
                                                const std::shared_ptr<ReplyHandler>& handler);
   /// A posted exchange, pending; nothing when too much is on its way, and then `batch` and `handler` are untouched.
-  [[nodiscard]] std::optional<Handle> add_post(CommandBatch& batch, std::string_view bytes,
+  [[nodiscard]] std::optional<Handle> add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
                                                std::shared_ptr<ReplyHandler>& handler);
   /// An exchange that carries nothing and is in no queue: a thread's identity while it drives without a call.
   [[nodiscard]] Handle borrow();
@@ -77,7 +88,7 @@ class ExchangeQueue {
   std::size_t put_back(std::size_t unsent, std::vector<Handle>& finished);
 
   /// Takes the next reply of the connection; what it completes is appended to `finished`. False when nothing is in
-  /// flight: the connection is out of step.
+  /// flight, or when it cannot answer what is: the connection is out of step, and no further reply may be trusted.
   [[nodiscard]] bool deliver(Reply reply, std::vector<Handle>& finished);
 
   /// The connection is gone: whatever is in flight is done, in doubt. What is pending stays.
@@ -101,11 +112,12 @@ class ExchangeQueue {
 
  private:
   Handle take_free();
-  Handle add(std::string_view bytes, std::size_t expected);
+  Handle add(Serial serial, std::string_view bytes, std::size_t expected);
   void finish(std::list<Exchange>& from, Handle exchange, std::vector<Handle>& finished);
   void fail(std::list<Exchange>& from, Handle exchange, Failure failure, std::vector<Handle>& finished);
   bool retry_without_cache(Handle exchange);
 
+  std::atomic<Serial> next_serial_;
   std::list<Exchange> free_;  // kept, so that the steady state allocates nothing
   std::list<Exchange> pending_;
   std::list<Exchange> in_flight_;

@@ -44,6 +44,7 @@ Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options)
     : client_(client),
       url_(std::move(url)),
       options_(options),
+      queue_(static_cast<Serial>(std::random_device{}())),
       random_(std::random_device{}()),
       events_(options.observer) {}
 
@@ -108,15 +109,16 @@ BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
   if (until <= now) return failed({Errc::kTimeout, false, "the deadline had passed before the call"});
   if (batch.empty()) return {};
 
+  const Serial serial = queue_.take_serial(batch);
   thread_local std::string bytes;
   bytes.clear();
-  append_resp(bytes, batch);
+  append_resp(bytes, batch, serial);
 
   Lock lock{mutex_};
   look_after_silence(lock, now, true);
   const auto permission = breaker_.ask(now);
   const auto added =
-      permission == CircuitBreaker::Permission::kRefused ? std::nullopt : queue_.add_call(batch, bytes, late);
+      permission == CircuitBreaker::Permission::kRefused ? std::nullopt : queue_.add_call(batch, serial, bytes, late);
   if (!added) {
     counters_.add(kFailedAtOnce);
     Failure refusal = refusal_;
@@ -143,8 +145,9 @@ BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
     } else {
       wait_for_turn(lock, *exchange, until);
     }
-    const Time later = exchange->done() ? now : Clock::now();
-    if (exchange->done() || later < until) continue;
+    if (exchange->done()) break;
+    const Time later = Clock::now();
+    if (later < until) continue;
 
     if (driver_ == &*exchange) driver_ = nullptr;
     Failure timeout{Errc::kTimeout, false, connection_ ? "" : "while connecting to " + url_.to_string()};
@@ -172,14 +175,15 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
     if (handler) handler->handle(client_, batch, {});
     return;
   }
+  const Serial serial = queue_.take_serial(batch);
   thread_local std::string bytes;
   bytes.clear();
-  append_resp(bytes, batch);
+  append_resp(bytes, batch, serial);
 
   Lock lock{mutex_};
   const Time now = Clock::now();
   look_after_silence(lock, now, false);
-  const auto added = queue_.add_post(batch, bytes, handler);
+  const auto added = queue_.add_post(batch, serial, bytes, handler);
   if (added) {
     (*added)->since = now;
     counters_.add(kPosted);
@@ -268,7 +272,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     case ConnectAttempt::Progress::kPending: return;
     case ConnectAttempt::Progress::kConnected:
       connection_ = attempt_->take_connection();
-      connected_at_ = last_read_ = Clock::now();
+      connected_at_ = last_read_ = last_heard_ = Clock::now();
       blocked_ = {};
       attempt_.reset();
       counters_.add(kConnects);
@@ -304,6 +308,7 @@ void Pipeline::receive(Lock& lock, Time until) {
 /// What was read at `now`: replies, and perhaps the end of the connection.
 void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
   last_read_ = now;
+  if (!replies_.empty()) last_heard_ = now;
   if (!replies_.empty() && queue_.in_flight() > 0) {
     connection_->has_answered = true;
   }
@@ -313,7 +318,7 @@ void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
       connection_->closing = true;
     }
     if (queue_.deliver(std::move(reply), finished_)) continue;
-    failure = {Errc::kProtocol, true, "a reply that belongs to no request"};
+    failure = {Errc::kProtocol, true, "a reply that answers no request: the connection was out of step"};
     break;
   }
   replies_.clear();
@@ -336,7 +341,7 @@ void Pipeline::note_outcomes(Handles& finished) {
 /// A call timed out at `now`. It counts when Redis had the command timeout to answer this call, or has been silent for
 /// as long: a caller in more of a hurry does not close the door for others.
 void Pipeline::note_timeout(Time now, Time since, const Failure& failure, Handles& finished) {
-  const Time silent_since = std::max(last_read_, queue_.in_flight_since().value_or(now));
+  const Time silent_since = std::max(last_heard_, queue_.in_flight_since().value_or(now));
   if (now - since < options_.command_timeout && now - silent_since < options_.command_timeout) return;
   circuit_changed(breaker_.fail(now, random()), failure, finished);
 }
@@ -363,16 +368,11 @@ void Pipeline::circuit_changed(CircuitBreaker::Change change, const Failure& fai
   queue_.fail_pending_calls(refusal_, finished);
 }
 
-/// One that has worked is made again at once; to lose one that never did, or amid calls, is a failure.
+/// To lose one amid calls, or before it answered anything, is a failure; an idle one is made again, and no more said.
 void Pipeline::lose_connection(Failure failure, Handles& finished) {
-  const bool has_answered = connection_->has_answered;
-  const bool amid_calls = queue_.in_flight() > 0;
+  const bool matters = !connection_->has_answered || queue_.in_flight() > 0;
   drop_connection(failure, finished);
-  if (!has_answered) {
-    circuit_changed(breaker_.open(Clock::now(), random()), failure, finished);
-  } else if (amid_calls) {
-    circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);
-  }
+  if (matters) circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);
 }
 
 void Pipeline::drop_connection(Failure failure, Handles& finished) {

@@ -102,7 +102,8 @@ class Pipeline {
   const Exchange* probe_ = nullptr;  // the call that is to show whether the circuit can be closed
   Failure refusal_;                  // while it is open
   Time connected_at_ = Time::min();
-  Time last_read_ = Time::min();
+  Time last_read_ = Time::min();         // when somebody last looked for replies
+  Time last_heard_ = Time::min();        // and last found some
   std::chrono::nanoseconds blocked_{0};  // how long the driver sits blocked per exchange in flight, smoothed
   std::vector<Reply> replies_;           // the driver's, without the lock
   Handles finished_;                     // the driver's, without the lock

@@ -10,6 +10,10 @@ namespace {
 // A SCAN page is about 500 elements, and room is made for as many as are announced: a length beyond this is no reply
 // to anything that tollgate asks.
 constexpr auto kMaxElements = 65'536;
+// hiredis keeps a string until it is complete, and we keep the elements of an array. A name in a SCAN page is about 1
+// KiB.
+constexpr std::size_t kMaxString = std::size_t{1} << 20U;
+constexpr std::size_t kMaxReply = std::size_t{4} << 20U;
 
 Reply* place_of(const redisReadTask* task) {
   if (task->parent == nullptr) return static_cast<Reply*>(task->privdata);
@@ -80,10 +84,13 @@ ReplyParser::ReplyParser(redisReader& reader) : reader_(reader) {
 
 bool ReplyParser::feed(std::string_view bytes, std::vector<Reply>& out) {
   if (redisReaderFeed(&reader_, bytes.data(), bytes.size()) != REDIS_OK) return false;
+  unfinished_ += bytes.size();
   for (;;) {
     void* reply = nullptr;
     if (redisReaderGetReply(&reader_, &reply) != REDIS_OK) return false;
-    if (reply == nullptr) return true;
+    const std::size_t unread = reader_.len - reader_.pos;
+    if (reply == nullptr) return unread <= kMaxString && unfinished_ <= kMaxReply;
+    unfinished_ = unread;
     out.push_back(std::move(root_));
   }
 }

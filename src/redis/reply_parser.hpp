@@ -4,6 +4,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include <cstddef>
 #include <string_view>
 #include <vector>
 
@@ -18,13 +19,15 @@ class ReplyParser {
   ReplyParser(const ReplyParser&) = delete;
   ReplyParser& operator=(const ReplyParser&) = delete;
 
-  /// Appends to `out` the replies that `bytes` complete. False when the bytes are no RESP2; then the parser is done
+  /// Appends to `out` the replies that `bytes` complete. False when the bytes are no RESP2, or when they begin a
+  /// reply that is larger than any that tollgate asks for (a string of 1 MiB, 4 MiB in all); then the parser is done
   /// for.
   [[nodiscard]] bool feed(std::string_view bytes, std::vector<Reply>& out);
 
  private:
   redisReader& reader_;
-  Reply root_;  // the reply being built: the builders point into it
+  std::size_t unfinished_ = 0;  // bytes since the last complete reply
+  Reply root_;                  // the reply being built: the builders point into it
 };
 
 }  // namespace tollgate::inline v0

@@ -33,9 +33,9 @@ void append_bulk(std::string& out, std::string_view text) {
 
 void append_bulk(std::string& out, std::int64_t number) { append_bulk(out, Decimal{number}.view()); }
 
-void append_script(std::string& out, const Command& command, ScriptForm form) {
+void append_script(std::string& out, const Command& command, Serial serial, ScriptForm form) {
   const std::size_t keys = command.second_key.empty() ? 1 : 2;
-  append_header(out, '*', 3 + keys + command.integers.size());
+  append_header(out, '*', 4 + keys + command.integers.size());
   if (form == ScriptForm::kEvalSha) {
     append_bulk(out, "EVALSHA");
     append_bulk(out, command.script->sha1);
@@ -47,11 +47,12 @@ void append_script(std::string& out, const Command& command, ScriptForm form) {
   append_bulk(out, command.key);
   if (keys == 2) append_bulk(out, command.second_key);
   for (const std::int64_t integer : command.integers) append_bulk(out, integer);
+  append_bulk(out, std::int64_t{serial});
 }
 
 }  // namespace
 
-void append_resp(std::string& out, const Command& command, ScriptForm form) {
+void append_resp(std::string& out, const Command& command, Serial serial, ScriptForm form) {
   const auto append_with_key = [&](std::string_view name) {
     append_header(out, '*', 2 + command.integers.size());
     append_bulk(out, name);
@@ -63,7 +64,7 @@ void append_resp(std::string& out, const Command& command, ScriptForm form) {
     case Operation::kIncrBy: return append_with_key("INCRBY");
     case Operation::kExpire: return append_with_key("EXPIRE");
     case Operation::kUnlink: return append_with_key("UNLINK");
-    case Operation::kScript: return append_script(out, command, form);
+    case Operation::kScript: return append_script(out, command, serial, form);
     case Operation::kPing: return append_resp(out, {"PING"});
     case Operation::kScan:
       append_header(out, '*', 6);
@@ -77,8 +78,8 @@ void append_resp(std::string& out, const Command& command, ScriptForm form) {
   }
 }
 
-void append_resp(std::string& out, const CommandBatch& batch) {
-  for (std::size_t i = 0; i < batch.size(); ++i) append_resp(out, batch[i]);
+void append_resp(std::string& out, const CommandBatch& batch, Serial serial) {
+  for (std::size_t i = 0; i < batch.size(); ++i) append_resp(out, batch[i], serial_of(serial, i));
 }
 
 void append_resp(std::string& out, std::initializer_list<std::string_view> words) {

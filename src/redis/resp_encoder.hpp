@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "redis/expected_reply.hpp"
 #include "tollgate/redis/command_batch.hpp"
 
 namespace tollgate::inline v0 {
@@ -14,11 +15,11 @@ namespace tollgate::inline v0 {
 /// How a script is named: by its SHA-1, or, once Redis has answered NOSCRIPT, by its whole text.
 enum class ScriptForm : std::uint8_t { kEvalSha, kEval };
 
-/// Appends `command` to `out`.
-void append_resp(std::string& out, const Command& command, ScriptForm form = ScriptForm::kEvalSha);
+/// Appends `command` to `out`; a script is given `serial` as its last argument.
+void append_resp(std::string& out, const Command& command, Serial serial, ScriptForm form = ScriptForm::kEvalSha);
 
-/// Appends every command of `batch` to `out`.
-void append_resp(std::string& out, const CommandBatch& batch);
+/// Appends every command of `batch` to `out`, signed with serial_of(serial, its place).
+void append_resp(std::string& out, const CommandBatch& batch, Serial serial);
 
 /// Appends a command of plain words, for the greeting of a connection.
 void append_resp(std::string& out, std::initializer_list<std::string_view> words);

@@ -23,7 +23,7 @@ using Time = std::chrono::steady_clock;
 constexpr auto kPatience = 250ms;     // of a call
 constexpr auto kTolerance = 1s;       // of a machine that is busy with other things
 constexpr auto kUsersChange = 250ms;  // a new user comes, and the one before last goes
-constexpr ClientOptions kTimeouts{.connect_timeout = 1s, .command_timeout = kPatience};
+const ClientOptions kTimeouts{.connect_timeout = 1s, .command_timeout = kPatience};
 
 /// One minute that never ends, in which deny memories forget all the same.
 class OneMinute final : public Clock {

@@ -470,7 +470,7 @@ class Disturbed {
     }
   }
   void one_reply_more() {
-    EXPECT_NO_THROW(static_cast<void>(limiter_.get_remaining(Caller::name_of(user_))));
+    reconnect();
     const int connections = scene_.gate().connections();
     scene_.gate().say_to_clients(":1\r\n");
     scene_.lasts(20ms);
@@ -480,7 +480,7 @@ class Disturbed {
     EXPECT_TRUE(client_->drain(Clock::now() + 5s));
   }
   void one_reply_less() {
-    EXPECT_NO_THROW(static_cast<void>(limiter_.get_remaining(Caller::name_of(user_))));
+    reconnect();
     scene_.gate().swallow_replies(1);
     EXPECT_FALSE(caller_.consume(user_, 1)) << "granted without a whole reply";
     EXPECT_TRUE(caller_.in_doubt());
@@ -502,9 +502,13 @@ class Disturbed {
     const bool fits = counter + tokens <= kBudget;
     return (":" + std::to_string(fits ? counter + tokens : -1 - counter) + "\r\n").size();
   }
+  /// On a new connection where there is none, once the circuit breaker allows it.
+  void reconnect() {
+    EXPECT_TRUE(soon([&] { return limiter_.try_consume(Caller::name_of(user_), 0).source == Source::kRedis; }));
+  }
   void cut(const std::function<void()>& prepare, std::int64_t tokens) {
     EXPECT_TRUE(client_->drain(Clock::now() + 5s));
-    EXPECT_NO_THROW(static_cast<void>(limiter_.get_remaining(Caller::name_of(user_))));  // on a new connection
+    reconnect();
     const int cuts = scene_.gate().cuts();
     prepare();
     EXPECT_FALSE(caller_.consume(user_, tokens)) << "granted without a whole reply";
@@ -552,6 +556,29 @@ void cut_replies(Scene& scene) {
   });
 }
 
+// ---- the gate: out of step under load ----------------------------------------------------------------------------
+
+void send_one_reply_too_many_under_load(Scene& scene) { insert(scene, ":1\r\n"); }
+
+void send_one_reply_too_few_under_load(Scene& scene) {
+  scene.begin_through_gate();
+  scene.every(100ms, 8, [&] { scene.gate().swallow_replies(1); });
+  scene.recovers();
+}
+
+/// The first calls after the silence come from several threads at once.
+void send_one_reply_too_many_into_silence(Scene& scene) {
+  scene.begin_through_gate();
+  for (int i = 0; i < 12; ++i) {
+    scene.account().idle = true;
+    scene.lasts(300ms);  // longer than any call
+    scene.gate().say_to_clients(":1\r\n");
+    scene.lasts(50ms);
+    scene.account().idle = false;
+    scene.recovers();
+  }
+}
+
 // ---- the table ----------------------------------------------------------------------------------------------------
 
 const std::vector<Fault>& faults() {
@@ -585,6 +612,10 @@ const std::vector<Fault>& faults() {
       {"ReplyTooLarge", "a reply of announced 1'000'000'000 elements, of 500 MB", true, announce_too_much},
       {"OneReplyTooMany", "one reply too many, on a silent connection", false, send_one_reply_too_many},
       {"OneReplyTooFew", "one reply too few, then the connection lost", true, send_one_reply_too_few},
+      {"OneReplyTooManyUnderLoad", "one reply too many, under load", false, send_one_reply_too_many_under_load},
+      {"OneReplyTooFewUnderLoad", "one reply too few, under load", true, send_one_reply_too_few_under_load},
+      {"OneReplyTooManyIntoSilence", "one reply too many, then many calls", false,
+       send_one_reply_too_many_into_silence},
   };
   return all;
 }

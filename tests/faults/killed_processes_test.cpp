@@ -46,7 +46,7 @@ constexpr std::int64_t kLimit = 20'000;
 constexpr std::int64_t kMostTokens = 60;
 constexpr std::size_t kWorkers = 3;
 constexpr std::size_t kThreads = 3;
-constexpr ClientOptions kPatient{.connect_timeout = 30s, .command_timeout = 30s};
+const ClientOptions kPatient{.connect_timeout = 30s, .command_timeout = 30s};
 
 // Who is charged, as a number. What is charged to the first users stays charged; to the next ones, some is given back
 // and some is charged in excess; then one whose budget is reset. Each process has one more, which nobody else touches.

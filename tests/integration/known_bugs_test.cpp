@@ -50,7 +50,7 @@ class KnownBugs : public ::testing::TestWithParam<Admission> {
   }
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const { return connect(server().url(), kPatient); }
 
-  static constexpr ClientOptions kPatient{.connect_timeout = 5s, .command_timeout = 5s};
+  static inline const ClientOptions kPatient{.connect_timeout = 5s, .command_timeout = 5s};
   std::shared_ptr<testing::ManualClock> clock_ = std::make_shared<testing::ManualClock>();
 
  private:

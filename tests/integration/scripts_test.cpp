@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "redis/expected_reply.hpp"
 #include "script_cases.hpp"
 #include "script_store.hpp"
 #include "tollgate/testing/redis_server.hpp"
@@ -32,7 +33,11 @@ class LuaStore final : public testing::ScriptStore {
     std::vector<std::string> words{"EVAL", std::string{script.source}, second_key.empty() ? "1" : "2", key};
     if (!second_key.empty()) words.push_back(second_key);
     for (const std::int64_t integer : integers) words.push_back(std::to_string(integer));
-    return server_.command(words);
+    words.push_back(std::to_string(++serial_));
+    Reply reply = server_.command(words);
+    const std::string text = reply.text();
+    EXPECT_TRUE(take_answer({Operation::kScript, key, second_key, integers, &script}, serial_, reply)) << text;
+    return reply;
   }
   Reply get(const std::string& key) override { return server_.command({"GET", key}); }
   Reply ttl(const std::string& key) override { return server_.command({"TTL", key}); }
@@ -46,6 +51,7 @@ class LuaStore final : public testing::ScriptStore {
 
  private:
   const RedisServer& server_;
+  Serial serial_ = 4711;
 };
 
 class ScriptsOnRedis : public ::testing::Test {

@@ -113,7 +113,7 @@ class Worker {
   }
 
  private:
-  static constexpr ClientOptions kPatient{.connect_timeout = 30s, .command_timeout = 30s};
+  static inline const ClientOptions kPatient{.connect_timeout = 30s, .command_timeout = 30s};
   static constexpr std::size_t kMostHeld = 16;
 
   struct Target {

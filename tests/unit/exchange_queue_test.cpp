@@ -18,18 +18,25 @@ namespace {
 using Handle = ExchangeQueue::Handle;
 using Stage = Exchange::Stage;
 
+constexpr Serial kSerial = 65'534;  // wraps around within a batch of three
+
+/// What a script that is command number `place` of an exchange answers.
+Reply answered(const std::string& numbers, std::size_t place = 0, Serial serial = kSerial) {
+  return Reply::string(numbers + ' ' + std::to_string(serial_of(serial, place)));
+}
+
 class ExchangeQueueTest : public ::testing::Test {
  protected:
   static std::string bytes_of(const CommandBatch& batch) {
     std::string bytes;
-    append_resp(bytes, batch);
+    append_resp(bytes, batch, kSerial);
     return bytes;
   }
-  Handle add_call() { return queue_.add_call(get_, bytes_of(get_), nullptr).value(); }
+  Handle add_call() { return queue_.add_call(get_, kSerial, bytes_of(get_), nullptr).value(); }
   Handle add_post() {
     CommandBatch batch = get_;
     std::shared_ptr<ReplyHandler> handler;
-    return queue_.add_post(batch, bytes_of(get_), handler).value();
+    return queue_.add_post(batch, kSerial, bytes_of(get_), handler).value();
   }
   std::string taken() {
     std::string out;
@@ -59,7 +66,7 @@ class ExchangeQueueTest : public ::testing::Test {
 };
 
 TEST_F(ExchangeQueueTest, RepliesGoToExchangesInTheOrderOfTheirBytes) {
-  const Handle first = queue_.add_call(charge_, bytes_of(charge_), nullptr).value();
+  const Handle first = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   const Handle second = add_call();
   EXPECT_EQ(taken(), bytes_of(charge_) + bytes_of(get_));
   EXPECT_EQ(queue_.in_flight(), 2U);
@@ -81,6 +88,42 @@ TEST_F(ExchangeQueueTest, AReplyToNobodyIsOutOfStep) {
   EXPECT_FALSE(pending->done());
 }
 
+TEST_F(ExchangeQueueTest, AReplyThatCannotAnswerIsOutOfStepAndCompletesNothing) {
+  const Handle charge = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
+  const Handle next = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
+  taken();
+  EXPECT_TRUE(deliver(Reply::integer(1)));       // of EXPIRE: the counter before it is lost
+  EXPECT_FALSE(deliver(Reply::integer(9'000)));  // the next caller's counter
+  EXPECT_FALSE(charge->done());
+  queue_.fail_in_flight({Errc::kProtocol, true}, finished_);
+  EXPECT_THAT(finished_, ::testing::ElementsAre(charge, next));
+  EXPECT_TRUE(charge->result.replies.empty());
+  EXPECT_TRUE(charge->result.failure.may_have_executed);
+}
+
+TEST_F(ExchangeQueueTest, AScriptIsAnsweredByItsOwnSerialNumberAlone) {
+  const Handle first = queue_.add_call(script_, 7, "", nullptr).value();
+  const Handle second = queue_.add_call(script_, 8, "", nullptr).value();
+  taken();
+  EXPECT_TRUE(deliver(answered("10", 0, 7)));
+  EXPECT_EQ(first->result.replies[0], Reply::integer(10));
+  EXPECT_FALSE(deliver(answered("10", 0, 7)));  // twice
+  EXPECT_FALSE(second->done());
+}
+
+TEST_F(ExchangeQueueTest, EachScriptOfABatchHasASerialNumberOfItsOwn) {
+  CommandBatch scripts;
+  scripts.run(algorithm::kAdjustScript, "k", {-1, 0});
+  scripts.run(algorithm::kAdjustScript, "k", {-2, 0});
+  const Serial serial = queue_.take_serial(scripts);
+  EXPECT_EQ(queue_.take_serial(get_), serial_of(serial, 2));
+  const Handle exchange = queue_.add_call(scripts, kSerial, bytes_of(scripts), nullptr).value();
+  EXPECT_THAT(taken(), ::testing::AllOf(::testing::HasSubstr("$5\r\n65534\r\n*"), ::testing::EndsWith("65535\r\n")));
+  EXPECT_TRUE(deliver(answered("10", 0)));
+  EXPECT_FALSE(deliver(answered("10", 0)));  // twice
+  EXPECT_FALSE(exchange->done());
+}
+
 TEST_F(ExchangeQueueTest, WhatWasNotSentIsWithdrawnWithoutATrace) {
   const Handle first = add_call();
   add_call();
@@ -89,7 +132,7 @@ TEST_F(ExchangeQueueTest, WhatWasNotSentIsWithdrawnWithoutATrace) {
 }
 
 TEST_F(ExchangeQueueTest, WhatWasSentKeepsItsPlaceWhenItsCallerGivesUp) {
-  const Handle abandoned = queue_.add_call(charge_, bytes_of(charge_), nullptr).value();
+  const Handle abandoned = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   const Handle next = add_call();
   taken();
   EXPECT_TRUE(queue_.give_up(abandoned));
@@ -116,7 +159,7 @@ TEST_F(ExchangeQueueTest, WhatTheSocketDidNotTakeGoesBackWholeAndInOrder) {
   EXPECT_EQ(third->stage, Stage::kPending);
   const Handle fourth = add_call();
   EXPECT_EQ(taken().size(), 2 * one);
-  for (int i = 0; i < 4; ++i) EXPECT_TRUE(deliver(Reply::integer(i)));
+  for (int i = 0; i < 4; ++i) EXPECT_TRUE(deliver(Reply{}));
   EXPECT_THAT(finished_, ::testing::ElementsAre(first, second, third, fourth));
 }
 
@@ -142,15 +185,24 @@ TEST_F(ExchangeQueueTest, AnUnsentExchangeThatWasGivenUpMeanwhileIsWithdrawnAfte
 }
 
 TEST_F(ExchangeQueueTest, AnUnknownScriptIsSentOnceMoreAsAWhole) {
-  const Handle exchange = queue_.add_call(script_, bytes_of(script_), nullptr).value();
+  const Handle exchange = queue_.add_call(script_, kSerial, bytes_of(script_), nullptr).value();
   EXPECT_THAT(taken(), ::testing::HasSubstr("EVALSHA"));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT No matching script.")));
   EXPECT_FALSE(exchange->done());
   const std::string again = taken();
   EXPECT_THAT(again, ::testing::HasSubstr("EVAL\r\n"));
   EXPECT_THAT(again, ::testing::HasSubstr(std::string{algorithm::kAdjustScript.source}));
+  EXPECT_THAT(again, ::testing::EndsWith("\r\n" + std::to_string(kSerial) + "\r\n"));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT still not")));
   EXPECT_TRUE(exchange->done());  // an answer, not a loop
+}
+
+TEST_F(ExchangeQueueTest, NoscriptToAnotherCommandIsOutOfStepAndSendsNothingAgain) {
+  const Handle charge = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
+  taken();
+  EXPECT_FALSE(deliver(Reply::error("NOSCRIPT No matching script.")));
+  EXPECT_FALSE(charge->done());
+  EXPECT_FALSE(queue_.has_pending());
 }
 
 TEST_F(ExchangeQueueTest, OnlyTheUnknownScriptsOfABatchAreSentAgain) {
@@ -158,13 +210,13 @@ TEST_F(ExchangeQueueTest, OnlyTheUnknownScriptsOfABatchAreSentAgain) {
   mixed.incr_by("k", 1);
   mixed.run(algorithm::kAdjustScript, "k", {-1, 0});
   mixed.get("k");
-  const Handle exchange = queue_.add_call(mixed, bytes_of(mixed), nullptr).value();
+  const Handle exchange = queue_.add_call(mixed, kSerial, bytes_of(mixed), nullptr).value();
   taken();
   EXPECT_TRUE(deliver(Reply::integer(1)));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
   EXPECT_TRUE(deliver(Reply::string("1")));
   EXPECT_THAT(taken(), ::testing::Not(::testing::HasSubstr("INCRBY\r\n$1\r\nk\r\n$1\r\n1\r\n*")));
-  EXPECT_TRUE(deliver(Reply::integer(0)));
+  EXPECT_TRUE(deliver(answered("0", 1)));
   ASSERT_TRUE(exchange->done());
   EXPECT_EQ(exchange->result.replies[0], Reply::integer(1));
   EXPECT_EQ(exchange->result.replies[1], Reply::integer(0));
@@ -175,8 +227,8 @@ TEST_F(ExchangeQueueTest, WhatIsAnsweredInPartAndCannotBeSentAgainIsInDoubt) {
   CommandBatch mixed;
   mixed.incr_by("k", 1);
   mixed.run(algorithm::kAdjustScript, "k", {-1, 0});
-  const Handle exchange = queue_.add_call(mixed, bytes_of(mixed), nullptr).value();
-  const Handle unknown = queue_.add_call(script_, bytes_of(script_), nullptr).value();
+  const Handle exchange = queue_.add_call(mixed, kSerial, bytes_of(mixed), nullptr).value();
+  const Handle unknown = queue_.add_call(script_, kSerial, bytes_of(script_), nullptr).value();
   taken();
   EXPECT_TRUE(deliver(Reply::integer(1)));  // INCRBY was executed
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
@@ -191,23 +243,23 @@ TEST_F(ExchangeQueueTest, ARetryThatWasNotSentIsWithdrawnOrKeptByWhatWasExecuted
   CommandBatch mixed;
   mixed.incr_by("k", 1);
   mixed.run(algorithm::kAdjustScript, "k", {-1, 0});
-  const Handle half = queue_.add_call(mixed, bytes_of(mixed), nullptr).value();
-  const Handle nothing = queue_.add_call(script_, bytes_of(script_), nullptr).value();
+  const Handle half = queue_.add_call(mixed, kSerial, bytes_of(mixed), nullptr).value();
+  const Handle nothing = queue_.add_call(script_, kSerial, bytes_of(script_), nullptr).value();
   taken();
   EXPECT_TRUE(deliver(Reply::integer(1)));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
   EXPECT_FALSE(queue_.give_up(nothing));
   EXPECT_TRUE(queue_.give_up(half));
-  EXPECT_THAT(taken(), ::testing::StartsWith("*6\r\n$4\r\nEVAL\r\n"));
-  EXPECT_TRUE(deliver(Reply::integer(0)));
+  EXPECT_THAT(taken(), ::testing::StartsWith("*7\r\n$4\r\nEVAL\r\n"));
+  EXPECT_TRUE(deliver(answered("0", 1)));
   EXPECT_THAT(finished_, ::testing::ElementsAre(half));
   EXPECT_EQ(half->result.replies[0], Reply::integer(1));
   EXPECT_EQ(half->result.replies[1], Reply::integer(0));
 }
 
 TEST_F(ExchangeQueueTest, AnyOtherErrorReplyIsAnAnswer) {
-  const Handle exchange = queue_.add_call(script_, bytes_of(script_), nullptr).value();
+  const Handle exchange = queue_.add_call(script_, kSerial, bytes_of(script_), nullptr).value();
   taken();
   EXPECT_TRUE(deliver(Reply::error("OOM command not allowed")));
   EXPECT_TRUE(exchange->done());
@@ -239,31 +291,31 @@ TEST_F(ExchangeQueueTest, WithoutAConnectionCallsFailAndPostsStay) {
 
 TEST_F(ExchangeQueueTest, IsBoundedAndNeitherCallsNorPostsLockTheOtherOut) {
   for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_call();
-  EXPECT_FALSE(queue_.add_call(get_, bytes_of(get_), nullptr).has_value());
+  EXPECT_FALSE(queue_.add_call(get_, kSerial, bytes_of(get_), nullptr).has_value());
   for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_post();
   CommandBatch refused = get_;
   std::shared_ptr<ReplyHandler> handler;
-  EXPECT_FALSE(queue_.add_post(refused, bytes_of(get_), handler).has_value());
+  EXPECT_FALSE(queue_.add_post(refused, kSerial, bytes_of(get_), handler).has_value());
   EXPECT_EQ(refused.size(), 1U);  // untouched, so that its handler can be told of it
   taken();
-  EXPECT_TRUE(deliver(Reply::integer(1)));
-  EXPECT_TRUE(queue_.add_call(get_, bytes_of(get_), nullptr).has_value());
+  EXPECT_TRUE(deliver(Reply::string("1")));
+  EXPECT_TRUE(queue_.add_call(get_, kSerial, bytes_of(get_), nullptr).has_value());
 }
 
 TEST_F(ExchangeQueueTest, IsBoundedInBytes) {
   const std::string large(ExchangeQueue::kMaxBytes / 2, 'x');
-  const Handle first = queue_.add_call(get_, large, nullptr).value();
-  ASSERT_TRUE(queue_.add_call(get_, large, nullptr).has_value());
-  EXPECT_FALSE(queue_.add_call(get_, "x", nullptr).has_value());
+  const Handle first = queue_.add_call(get_, kSerial, large, nullptr).value();
+  ASSERT_TRUE(queue_.add_call(get_, kSerial, large, nullptr).has_value());
+  EXPECT_FALSE(queue_.add_call(get_, kSerial, "x", nullptr).has_value());
   EXPECT_FALSE(queue_.give_up(first));
-  EXPECT_TRUE(queue_.add_call(get_, "x", nullptr).has_value());
+  EXPECT_TRUE(queue_.add_call(get_, kSerial, "x", nullptr).has_value());
 }
 
 TEST_F(ExchangeQueueTest, UsesItsExchangesAgain) {
   const Handle first = add_call();
   const Exchange* const place = &*first;
   taken();
-  EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_TRUE(deliver(Reply::string("1")));
   queue_.release(first);
   const Handle second = add_call();
   EXPECT_EQ(&*second, place);

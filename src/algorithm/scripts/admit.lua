@@ -1,16 +1,16 @@
 -- Admits ARGV[1] tokens to the counter KEYS[1] when they fit below the limit ARGV[2]; else writes nothing to it.
 -- ARGV[3]: seconds to live, set on a counter that has no expiry, and never re-armed.
--- Replies with the new counter (0 or more) when admitted, with -1 - counter when denied.
+-- Answers with the new counter (0 or more) when admitted, with -1 - counter when denied.
 --
--- KEYS[2], optional: the record of this operation, kept for ARGV[5] seconds. Then the reply is {that number, ARGV[4]},
--- ARGV[4] being the counter's minute, and a repetition is answered with what the first was.
-local record = KEYS[2]
+-- KEYS[2], optional: the record of this operation, kept for ARGV[5] seconds. Then the answer is that number and ARGV[4],
+-- which is the counter's minute, and a repetition is answered with what the first was.
+--
+-- The last of ARGV is the call's serial number, and the end of every answer: '<number> <serial>', and with a record
+-- '<number> <minute> <serial>'.
+local record, serial = KEYS[2], ARGV[#ARGV]
 if record then
   local first = redis.call('GET', record)
-  if first then
-    local answer, minute = string.match(first, '^(%-?%d+) (%-?%d+)$')
-    return {tonumber(answer), tonumber(minute)}
-  end
+  if first then return string.match(first, '^%-?%d+ %-?%d+$') .. ' ' .. serial end
 end
 
 local tokens, limit = tonumber(ARGV[1]), tonumber(ARGV[2])
@@ -28,6 +28,7 @@ else
   answer = -1 - math.min(used, 9007199254740990)
 end
 
-if not record then return answer end
-redis.call('SET', record, string.format('%.0f %s', answer, ARGV[4]), 'EX', ARGV[5])
-return {answer, tonumber(ARGV[4])}
+if not record then return string.format('%.0f %s', answer, serial) end
+answer = string.format('%.0f %s', answer, ARGV[4])
+redis.call('SET', record, answer, 'EX', ARGV[5])
+return answer .. ' ' .. serial

@@ -1,0 +1,108 @@
+// The rights that docs/reliability.md says tollgate needs are enough for all that it does, and none is too many.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <filesystem>
+#include <fstream>
+#include <sstream>
+#include <stdexcept>
+#include <string>
+#include <vector>
+
+#include "tollgate/redis/connect.hpp"
+#include "tollgate/redis_rate_limiter.hpp"
+#include "tollgate/testing/redis_server.hpp"
+
+namespace tollgate::tests {
+namespace {
+
+using namespace std::chrono_literals;
+
+/// The words of the one line in the document that makes the user.
+std::vector<std::string> documented_command() {
+  const auto root = std::filesystem::path{__FILE__}.parent_path().parent_path().parent_path();
+  std::ifstream document{root / "docs" / "reliability.md"};
+  for (std::string line; std::getline(document, line);) {
+    if (!line.starts_with("ACL SETUSER tollgate ")) continue;
+    std::istringstream words{line};
+    std::vector<std::string> command;
+    for (std::string word; words >> word;) command.push_back(word);
+    return command;
+  }
+  throw std::runtime_error("docs/reliability.md has no ACL SETUSER line");
+}
+
+class Acl : public ::testing::Test {
+ protected:
+  /// Everything that a limiter does, on a database of its own; what fails is thrown.
+  void do_everything() {
+    const auto client = connect("redis://tollgate:" + password() + "@127.0.0.1:" + std::to_string(server_.port()) +
+                                "/1?command_timeout_ms=5000");
+    RedisRateLimiter limiter{client, {.deny_memory = 0ms}};
+    RedisRateLimiter atomic{client, {.admission = Admission::kAtomic, .deny_memory = 0ms}};
+    limiter.ping();
+    for (RedisRateLimiter* each : {&limiter, &atomic}) {
+      check(each->check_and_consume("u", 4'000));
+      check(!each->check_and_consume("u", 9'000));
+      check(each->drain(std::chrono::steady_clock::now() + 5s));
+      check(each->get_remaining("u") == 6'000);
+      each->record("u", 10);
+      Reservation reservation = each->reserve("v", 100);
+      reservation.settle(200);
+      std::string token = each->reserve("v", 100).token();
+      each->adopt(token).settle(50);
+      check(each->drain(std::chrono::steady_clock::now() + 5s));
+      check(each->undelivered().batches == 0);
+      each->reset("u");
+      check(each->get_remaining("u") == 10'000);
+    }
+    check(atomic.check_and_consume("w", 1, {.operation_id = "once"}));
+    check(atomic.check_and_consume("w", 1, {.operation_id = "once"}));
+    check(atomic.get_remaining("w") == 9'999);
+    server_.command({"FLUSHALL"});
+  }
+  static void check(bool holds) {
+    if (!holds) throw std::runtime_error("not what it should be");
+  }
+  [[nodiscard]] std::string password() const {
+    for (const std::string& word : command_) {
+      if (word.starts_with(">")) return word.substr(1);
+    }
+    throw std::runtime_error("the line sets no password");
+  }
+
+  const std::vector<std::string> command_ = documented_command();
+  testing::RedisServer server_;
+};
+
+TEST_F(Acl, TheDocumentedRightsAreEnough) {
+  ASSERT_EQ(server_.command(command_).text(), "OK");
+  EXPECT_NO_THROW(do_everything());
+}
+
+TEST_F(Acl, NoneOfThemIsTooMany) {
+  int rights = 0;
+  for (const std::string& right : command_) {
+    if (!right.starts_with("+")) continue;
+    ++rights;
+    ASSERT_EQ(server_.command({"ACL", "DELUSER", "tollgate"}).is_error(), false);
+    ASSERT_EQ(server_.command(command_).text(), "OK");
+    ASSERT_EQ(server_.command({"ACL", "SETUSER", "tollgate", "-" + right.substr(1)}).text(), "OK");
+    server_.command({"SCRIPT", "FLUSH"});
+    EXPECT_ANY_THROW(do_everything()) << right << " is not needed";
+    server_.command({"FLUSHALL"});
+  }
+  EXPECT_GT(rights, 5);
+}
+
+TEST_F(Acl, OtherPeoplesKeysAreOutOfReach) {
+  ASSERT_EQ(server_.command(command_).text(), "OK");
+  RedisRateLimiter other{connect("redis://tollgate:" + password() + "@127.0.0.1:" + std::to_string(server_.port())),
+                         {.key_prefix = "elsewhere"}};
+  EXPECT_EQ(other.try_consume("u", 1).failure, Errc::kPermissionDenied);
+}
+
+}  // namespace
+}  // namespace tollgate::tests
