@@ -25,6 +25,30 @@ constexpr std::chrono::seconds kDemotable{1};
 
 BatchResult failed(Failure failure) { return {{}, std::move(failure)}; }
 
+/// A batch as RESP, in the room that the thread's last one left. A handler that posts while its caller still holds some
+/// takes new room.
+class Encoded {
+ public:
+  Encoded(const CommandBatch& batch, Serial serial) : bytes_(std::move(room_)) {
+    bytes_.clear();
+    append_resp(bytes_, batch, serial);
+  }
+  Encoded(const Encoded&) = delete;
+  Encoded& operator=(const Encoded&) = delete;
+  ~Encoded() { room_ = std::move(bytes_); }
+
+  [[nodiscard]] std::string_view bytes() const noexcept { return bytes_; }
+
+ private:
+  static thread_local std::string room_;
+  std::string bytes_;
+};
+
+thread_local std::string Encoded::room_;
+
+// How many handlers this thread is in. It may be the driver then, for whom a call by an observer would wait in vain.
+thread_local int handlers_entered = 0;
+
 /// The error reply, if there is one, by which Redis says that it cannot serve anybody now. Others are about the request
 /// (WRONGTYPE, NOPERM) or are answers at full speed that only Redis can give (OOM: it still reads, and keys expire).
 Failure inability_in(const Replies& replies) {
@@ -110,15 +134,14 @@ BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
   if (batch.empty()) return {};
 
   const Serial serial = queue_.take_serial(batch);
-  thread_local std::string bytes;
-  bytes.clear();
-  append_resp(bytes, batch, serial);
+  const Encoded encoded{batch, serial};
 
   Lock lock{mutex_};
   look_after_silence(lock, now, true);
   const auto permission = breaker_.ask(now);
-  const auto added =
-      permission == CircuitBreaker::Permission::kRefused ? std::nullopt : queue_.add_call(batch, serial, bytes, late);
+  const auto added = permission == CircuitBreaker::Permission::kRefused
+                         ? std::nullopt
+                         : queue_.add_call(batch, serial, encoded.bytes(), late);
   if (!added) {
     counters_.add(kFailedAtOnce);
     Failure refusal = refusal_;
@@ -176,14 +199,12 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
     return;
   }
   const Serial serial = queue_.take_serial(batch);
-  thread_local std::string bytes;
-  bytes.clear();
-  append_resp(bytes, batch, serial);
+  const Encoded encoded{batch, serial};
 
   Lock lock{mutex_};
   const Time now = Clock::now();
   look_after_silence(lock, now, false);
-  const auto added = queue_.add_post(batch, serial, bytes, handler);
+  const auto added = queue_.add_post(batch, serial, encoded.bytes(), handler);
   if (added) {
     (*added)->since = now;
     counters_.add(kPosted);
@@ -194,7 +215,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
   if (!added && handler) {
     handler->handle(client_, batch, failed({Errc::kOverloaded, false, "4096 posts are on their way"}));
   }
-  events_.deliver();
+  if (handlers_entered == 0) events_.deliver();
 }
 
 bool Pipeline::drain(Time deadline) {
@@ -455,7 +476,10 @@ void Pipeline::settle(Lock& lock, Handles& finished) {
 }
 
 void Pipeline::tell(const Exchange& exchange) {
-  if (exchange.handler) exchange.handler->handle(client_, *exchange.batch, exchange.result);
+  if (!exchange.handler) return;
+  ++handlers_entered;
+  exchange.handler->handle(client_, *exchange.batch, exchange.result);
+  --handlers_entered;
 }
 
 }  // namespace tollgate::inline v0

@@ -208,6 +208,43 @@ TEST_F(ClientFaults, ASettlementOnAConnectionThatWasClosedWhileIdleIsNotLost) {
   EXPECT_EQ(limiter.undelivered().batches, 0U);
 }
 
+TEST_F(ClientFaults, ASettlementThatMeetsALateReplyIsSentAsItIs) {
+  const auto client = connect(server_.url(), kQuick);
+  RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
+  limiter.record("another", 1);  // Redis knows the script: nothing is encoded a second time
+  Reservation reservation = limiter.reserve("u", 100);
+  ASSERT_TRUE(reservation.allowed());
+  server_.pause();
+  EXPECT_FALSE(limiter.check_and_consume("u", 7));
+  server_.resume();
+  ASSERT_TRUE(soon([&] { return counter("u") == 107; }));
+  reservation.settle(40);  // finds the reply to the charge of 7, which is undone
+  ASSERT_TRUE(client->drain(Clock::now() + 5s));
+  EXPECT_EQ(counter("u"), 40);
+}
+
+TEST_F(ClientFaults, AnObserverMayCallWhileAHandlerPosts) {
+  struct Caller final : Observer {
+    void on_event(const Event& event) noexcept override {
+      if (event.kind == EventKind::kDisconnected) decision = limiter->try_consume("the observer's", 1);
+    }
+    RedisRateLimiter* limiter = nullptr;
+    Decision decision;
+  };
+  const auto caller = std::make_shared<Caller>();
+  const auto client = connect(server_.url(), {.connect_timeout = 1s, .command_timeout = 1s, .observer = caller});
+  RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
+  caller->limiter = &limiter;
+  ASSERT_TRUE(limiter.check_and_consume("u", 1));
+  server_.pause();
+  EXPECT_FALSE(limiter.consume("u", 7, {.deadline = Clock::now() + 50ms}).allowed);
+  server_.kill();
+  server_.restart();
+  ASSERT_TRUE(soon([&] { return limiter.peek("u").source == Source::kRedis; }));  // its charge's expiry is posted first
+  EXPECT_EQ(caller->decision.failure.message(), std::error_code{}.message());
+  EXPECT_EQ(caller->decision.source, Source::kRedis);
+}
+
 // ---- descriptors --------------------------------------------------------------------------------------------------
 
 TEST_F(ClientFaults, AForkedChildClosesNoDescriptorButTheClients) {
