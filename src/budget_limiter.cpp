@@ -124,15 +124,15 @@ class BudgetLimiter::Share {
 };
 
 /// Of one kind of posts. `failed` is the event for its kind.
-class BudgetLimiter::PostHandler final : public ReplyHandler {
+class BudgetLimiter::PostHandler final : public ReplyHandler, public std::enable_shared_from_this<PostHandler> {
  public:
   PostHandler(EventKind failed, std::shared_ptr<Tally> tally, std::shared_ptr<LimiterEvents> events)
       : failed_(failed), tally_(std::move(tally)), events_(std::move(events)) {}
 
-  void handle(RedisClient& /*client*/, const CommandBatch& batch, const BatchResult& result) noexcept override {
+  void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override {
     const bool answered = result.ok() && !result.replies.empty() && !result.replies[0].is_error();
-    if (!answered) return lost(tokens_of(batch), failure_of(result));
-    if (failing_.load(std::memory_order_relaxed)) failing_.store(false, std::memory_order_relaxed);
+    if (!answered && !send_again(client, batch, result.failure)) return lost(tokens_of(batch), failure_of(result));
+    if (answered && failing_.load(std::memory_order_relaxed)) failing_.store(false, std::memory_order_relaxed);
   }
 
   void lost(std::int64_t tokens, const Failure& failure) noexcept {
@@ -141,6 +141,18 @@ class BudgetLimiter::PostHandler final : public ReplyHandler {
   }
 
  private:
+  /// An expiry may be set any number of times: it is sent until Redis has answered. At its end the client takes no
+  /// more.
+  bool send_again(RedisClient& client, const CommandBatch& batch, const Failure& failure) noexcept {
+    if (!failure.may_have_executed || batch[0].operation != Operation::kExpire) return false;
+    try {
+      client.post(batch, shared_from_this());
+      return true;
+    } catch (...) {  // no memory
+      return false;
+    }
+  }
+
   // The expiry that mends a lost charge carries seconds, not tokens.
   static std::int64_t tokens_of(const CommandBatch& batch) {
     return batch.empty() || batch[0].operation != Operation::kScript ? 0 : std::abs(batch[0].integers[0]);

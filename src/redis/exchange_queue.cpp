@@ -10,6 +10,13 @@ namespace {
 
 bool is_noscript(const Reply& reply) { return reply.is_error() && reply.text().starts_with("NOSCRIPT"); }
 
+bool only_expires(const CommandBatch& batch) {
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (batch[i].operation != Operation::kExpire) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 ExchangeQueue::Handle ExchangeQueue::take_free() {
@@ -54,7 +61,7 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch&
 
 std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
                                                              std::shared_ptr<ReplyHandler>& handler) {
-  if (posted_ >= kMaxExchanges) return std::nullopt;
+  if (posted_ >= (only_expires(batch) ? 2 : 1) * kMaxExchanges) return std::nullopt;
   const Handle exchange = add(serial, bytes, batch.size());
   exchange->waited_for = false;
   exchange->posted = true;

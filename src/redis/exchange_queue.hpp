@@ -47,7 +47,8 @@ class ExchangeQueue {
  public:
   using Handle = std::list<Exchange>::iterator;
 
-  // What a peer that stops reading can pile up. Calls and posts are counted apart: neither can lock the other out.
+  // What a peer that stops reading can pile up. Calls and posts are counted apart: neither can lock the other out. Nor
+  // can other posts lock out those that only expire: there is room for as many again, one for each call in flight.
   static constexpr std::size_t kMaxExchanges = 4096;
   static constexpr std::size_t kMaxBytes = std::size_t{1} << 20U;
 

@@ -344,7 +344,7 @@ void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
   }
   replies_.clear();
   note_outcomes(finished_);
-  if (failure.code && connection_) lose_connection(std::move(failure), finished_);
+  if (failure.code && connection_) lose_connection(failure, finished_);
   settle(lock, finished_);
 }
 
@@ -390,7 +390,7 @@ void Pipeline::circuit_changed(CircuitBreaker::Change change, const Failure& fai
 }
 
 /// To lose one amid calls, or before it answered anything, is a failure; an idle one is made again, and no more said.
-void Pipeline::lose_connection(Failure failure, Handles& finished) {
+void Pipeline::lose_connection(const Failure& failure, Handles& finished) {
   const bool matters = !connection_->has_answered || queue_.in_flight() > 0;
   drop_connection(failure, finished);
   if (matters) circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);

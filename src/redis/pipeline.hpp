@@ -76,7 +76,7 @@ class Pipeline {
   void settle(Lock& lock, Handles& finished);
   void tell(const Exchange& exchange);
 
-  void lose_connection(Failure failure, Handles& finished);
+  void lose_connection(const Failure& failure, Handles& finished);
   void drop_connection(Failure failure, Handles& finished);
   void note_outcomes(Handles& finished);
   void note_timeout(Time now, Time since, const Failure& failure, Handles& finished);

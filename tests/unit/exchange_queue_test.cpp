@@ -297,6 +297,13 @@ TEST_F(ExchangeQueueTest, IsBoundedAndNeitherCallsNorPostsLockTheOtherOut) {
   std::shared_ptr<ReplyHandler> handler;
   EXPECT_FALSE(queue_.add_post(refused, kSerial, bytes_of(get_), handler).has_value());
   EXPECT_EQ(refused.size(), 1U);  // untouched, so that its handler can be told of it
+  CommandBatch expiry;
+  expiry.expire("k", std::chrono::seconds{60});
+  for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) {
+    CommandBatch copy = expiry;
+    ASSERT_TRUE(queue_.add_post(copy, kSerial, bytes_of(copy), handler).has_value());
+  }
+  EXPECT_FALSE(queue_.add_post(expiry, kSerial, bytes_of(expiry), handler).has_value());
   taken();
   EXPECT_TRUE(deliver(Reply::string("1")));
   EXPECT_TRUE(queue_.add_call(get_, kSerial, bytes_of(get_), nullptr).has_value());

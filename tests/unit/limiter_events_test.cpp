@@ -320,8 +320,8 @@ TEST_F(LimiterEventsTest, TellTheFirstRepairThatFailsAfterOneThatDidNot) {
   lose_and_repair(limiter, kNotSent);
   lose_and_repair(limiter, kAdjusted);
   EXPECT_THAT(told(), IsEmpty());
-  lose_and_repair(limiter, kLost);
-  EXPECT_THAT(told(), ElementsAre("repair failed" + kCut));
+  lose_and_repair(limiter, kNotSent);
+  EXPECT_THAT(told(), ElementsAre("repair failed" + kGone));
 }
 
 TEST_F(LimiterEventsTest, TellEachKindByItself) {

@@ -684,6 +684,27 @@ TEST_F(LateCharges, WhoseRepliesAreLostForGoodGetTheirExpiryAgain) {
   late->handle(*client_, batch, testing::failure(Errc::kConnectionLost, true));
 }
 
+TEST_F(LateCharges, WhoseExpiryIsLostTooGetItUntilRedisHasItOrTheClientEnds) {
+  RedisRateLimiter limiter = this->limiter();
+  std::shared_ptr<ReplyHandler> late;
+  CommandBatch batch;
+  EXPECT_CALL(*client_, execute)
+      .WillOnce(DoAll(SaveArg<0>(&batch), SaveArg<2>(&late), Return(testing::failure(Errc::kConnectionLost, true))));
+  EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), ConnectionError);
+
+  std::shared_ptr<ReplyHandler> repair;
+  CommandBatch expiry;
+  EXPECT_CALL(*client_, post).Times(4).WillRepeatedly(DoAll(SaveArg<0>(&expiry), SaveArg<1>(&repair)));
+  late->handle(*client_, batch, testing::failure(Errc::kConnectionLost, true));
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(expiry[0].operation, Operation::kExpire);
+    repair->handle(*client_, expiry, testing::failure(Errc::kConnectionLost, true));
+  }
+  EXPECT_EQ(limiter.undelivered().batches, 0U);
+  repair->handle(*client_, expiry, testing::failure(Errc::kConnectionLost, false));  // the client was destroyed
+  EXPECT_EQ(limiter.undelivered().batches, 1U);
+}
+
 TEST_F(LateCharges, AreCountedWhenTheirUndoCannotBePosted) {
   RedisRateLimiter limiter = this->limiter();
   std::shared_ptr<ReplyHandler> late;
