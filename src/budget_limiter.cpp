@@ -124,15 +124,15 @@ class BudgetLimiter::Share {
 };
 
 /// Of one kind of posts. `failed` is the event for its kind.
-class BudgetLimiter::PostHandler final : public ReplyHandler, public std::enable_shared_from_this<PostHandler> {
+class BudgetLimiter::PostHandler final : public ReplyHandler {
  public:
   PostHandler(EventKind failed, std::shared_ptr<Tally> tally, std::shared_ptr<LimiterEvents> events)
       : failed_(failed), tally_(std::move(tally)), events_(std::move(events)) {}
 
-  void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override {
+  void handle(RedisClient& /*client*/, const CommandBatch& batch, const BatchResult& result) noexcept override {
     const bool answered = result.ok() && !result.replies.empty() && !result.replies[0].is_error();
-    if (!answered && !send_again(client, batch, result.failure)) return lost(tokens_of(batch), failure_of(result));
-    if (answered && failing_.load(std::memory_order_relaxed)) failing_.store(false, std::memory_order_relaxed);
+    if (!answered) return lost(tokens_of(batch), failure_of(result));
+    if (failing_.load(std::memory_order_relaxed)) failing_.store(false, std::memory_order_relaxed);
   }
 
   void lost(std::int64_t tokens, const Failure& failure) noexcept {
@@ -141,18 +141,6 @@ class BudgetLimiter::PostHandler final : public ReplyHandler, public std::enable
   }
 
  private:
-  /// An expiry may be set any number of times: it is sent until Redis has answered. At its end the client takes no
-  /// more.
-  bool send_again(RedisClient& client, const CommandBatch& batch, const Failure& failure) noexcept {
-    if (!failure.may_have_executed || batch[0].operation != Operation::kExpire) return false;
-    try {
-      client.post(batch, shared_from_this());
-      return true;
-    } catch (...) {  // no memory
-      return false;
-    }
-  }
-
   // The expiry that mends a lost charge carries seconds, not tokens.
   static std::int64_t tokens_of(const CommandBatch& batch) {
     return batch.empty() || batch[0].operation != Operation::kScript ? 0 : std::abs(batch[0].integers[0]);
@@ -164,6 +152,27 @@ class BudgetLimiter::PostHandler final : public ReplyHandler, public std::enable
   std::atomic<bool> failing_{false};
 };
 
+/// Of the expiry that mends one lost charge. It may be set any number of times: when it is lost too, it is sent again.
+class BudgetLimiter::Repair final : public ReplyHandler, public std::enable_shared_from_this<Repair> {
+ public:
+  explicit Repair(std::shared_ptr<PostHandler> repairs) : repairs_(std::move(repairs)) {}
+
+  void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override {
+    try {
+      if (result.failure.may_have_executed && ++lost_ < kMostLosses) return client.post(batch, shared_from_this());
+    } catch (...) {  // no memory
+    }
+    repairs_->handle(client, batch, result);
+  }
+
+ private:
+  // A client pauses between its attempts, so this ends with an injected one alone that only ever fails.
+  static constexpr int kMostLosses = 100;
+
+  const std::shared_ptr<PostHandler> repairs_;
+  int lost_ = 0;
+};
+
 class BudgetLimiter::LateCharge final : public ReplyHandler {
  public:
   LateCharge(algorithm::CallerWasTold told, std::shared_ptr<PostHandler> undos, std::shared_ptr<PostHandler> repairs)
@@ -171,13 +180,13 @@ class BudgetLimiter::LateCharge final : public ReplyHandler {
 
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override {
     const bool to_be_undone = result.ok();
-    const auto& handler = to_be_undone ? undos_ : repairs_;
     try {
       if (auto mending = algorithm::FixedWindow::mend_late_charge(batch, result, told_)) {
-        client.post(std::move(*mending), handler);
+        if (to_be_undone) return client.post(std::move(*mending), undos_);
+        client.post(std::move(*mending), std::make_shared<Repair>(repairs_));
       }
     } catch (...) {
-      handler->lost(to_be_undone ? batch[0].integers[0] : 0, no_memory());
+      (to_be_undone ? undos_ : repairs_)->lost(to_be_undone ? batch[0].integers[0] : 0, no_memory());
     }
   }
 

@@ -79,6 +79,7 @@ class BudgetLimiter {
   class Memory;       // the DenyMemory behind its locks
   class Share;        // the LocalShare behind its locks
   class PostHandler;  // counts and tells what was not delivered
+  class Repair;       // sends an expiry until Redis has it
   class LateCharge;   // mends charges whose caller has gone
 
   [[nodiscard]] algorithm::Request request(std::string_view user_id, std::int64_t tokens,

@@ -25,6 +25,9 @@ redisContext* adopt(int descriptor) {
   return context;
 }
 
+// At once; the next call reads on. A peer that floods would be read for ever.
+constexpr int kMostReads = 64;
+
 Failure lost(std::string detail) { return {Errc::kConnectionLost, true, std::move(detail)}; }
 
 }  // namespace
@@ -60,7 +63,7 @@ bool Connection::wait(Deadline deadline, bool for_write) const noexcept {
 
 Failure Connection::receive(std::vector<Reply>& replies) {
   std::array<char, 16'384> buffer;
-  for (;;) {
+  for (int reads = 0; reads < kMostReads; ++reads) {
     const ssize_t count = ::recv(descriptor(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     if (count == 0) return lost("Redis closed it");
     if (count < 0) {
@@ -71,8 +74,9 @@ Failure Connection::receive(std::vector<Reply>& replies) {
     if (!parser_.feed({buffer.data(), static_cast<std::size_t>(count)}, replies)) {
       return {Errc::kProtocol, true, "the bytes are no RESP2 reply"};
     }
-    if (static_cast<std::size_t>(count) < buffer.size()) return {};
+    if (static_cast<std::size_t>(count) < buffer.size()) break;
   }
+  return {};
 }
 
 }  // namespace tollgate::inline v0
