@@ -16,8 +16,8 @@ enum class EventKind : std::uint8_t {
   kCircuitOpened,  ///< calls fail at once from now on; `failure` is what was once too often
   kCircuitClosed,  ///< Redis has answered a probe: calls are made again
   // Of a limiter; `subject` is its key_prefix.
-  /// From now on the FailurePolicy decides, be it by throwing: `failure` is why Redis could not be asked for a charge or
-  /// a look. What concerns a single counter (kWrongType, kOverflow) does not count.
+  /// From now on the FailurePolicy decides, be it by throwing: `failure` is why Redis could not be asked (to charge or
+  /// to look). What concerns a single counter (kWrongType, kOverflow) does not count.
   kFallbackEntered,
   /// Redis has decided again: it answered what was asked after kFallbackEntered. Where that came from a failed charge,
   /// it answered a charge: a full or read-only Redis still answers looks. What is denied locally changes nothing.
