@@ -383,7 +383,7 @@ void BudgetLimiter::drop(std::int64_t tokens) noexcept {
   events_->deliver();
 }
 
-Stats BudgetLimiter::stats() const noexcept {
+Stats BudgetLimiter::stats() const {
   Stats stats = tally_->read();
   stats.client = client_->stats();
   return stats;

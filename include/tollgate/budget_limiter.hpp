@@ -72,7 +72,7 @@ class BudgetLimiter {
   /// A reservation of `tokens` has ended without a word.
   void drop(std::int64_t tokens) noexcept;
 
-  [[nodiscard]] Stats stats() const noexcept;
+  [[nodiscard]] Stats stats() const;
   [[nodiscard]] Undelivered undelivered() const noexcept;
 
  private:

@@ -120,7 +120,7 @@ class RedisRateLimiter {
   [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline) { return limiter_->drain(deadline); }
 
   /// What this limiter and its reservations have done, and its client. Takes no lock; cheap enough for every scrape.
-  [[nodiscard]] Stats stats() const noexcept { return limiter_->stats(); }
+  [[nodiscard]] Stats stats() const { return limiter_->stats(); }
 
   /// What this limiter and its reservations could not deliver, since it was made.
   [[nodiscard]] Undelivered undelivered() const noexcept { return limiter_->undelivered(); }

@@ -27,7 +27,7 @@ class Connection {
   [[nodiscard]] int descriptor() const noexcept { return context_->fd; }
 
   /// Ends it for whoever waits for it. The descriptor stays open until the last holder has gone.
-  void shut_down() noexcept { ::shutdown(descriptor(), SHUT_RDWR); }
+  void shut_down() const noexcept { ::shutdown(descriptor(), SHUT_RDWR); }
 
   /// Sends what it can of `outgoing` without waiting and returns how much that was; sets `closing` on an error.
   [[nodiscard]] std::size_t send() noexcept;

@@ -36,7 +36,7 @@ class MockRedisClient : public RedisClient {
               (const CommandBatch& batch, Deadline deadline, const std::shared_ptr<ReplyHandler>& late), (override));
   MOCK_METHOD(void, post, (CommandBatch batch, std::shared_ptr<ReplyHandler> handler), (override));
   MOCK_METHOD(bool, drain, (std::chrono::steady_clock::time_point deadline), (override));
-  MOCK_METHOD(ClientStats, stats, (), (const, noexcept, override));
+  MOCK_METHOD(ClientStats, stats, (), (const, override));
 
  private:
   [[nodiscard]] static BatchResult unset() {
