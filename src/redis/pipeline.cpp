@@ -83,8 +83,7 @@ void Pipeline::close() {
     queue_.fail_pending_posts({Errc::kConnectionLost, false, "the client was destroyed"}, finished_);
     settle(lock, finished_);
   }
-  lock.unlock();
-  events_.deliver();
+  // Its end is no event: whoever is told of one may call a limiter, and that may be gone.
 }
 
 ClientStats Pipeline::stats() const noexcept {
