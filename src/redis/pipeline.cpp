@@ -388,11 +388,14 @@ void Pipeline::circuit_changed(CircuitBreaker::Change change, const Failure& fai
   queue_.fail_pending_calls(refusal_, finished);
 }
 
-/// To lose one amid calls, or before it answered anything, is a failure; an idle one is made again, and no more said.
+/// One that never answered is no connection; to lose one amid calls is a failure; an idle one is made again, no more
+/// said.
 void Pipeline::lose_connection(const Failure& failure, Handles& finished) {
-  const bool matters = !connection_->has_answered || queue_.in_flight() > 0;
+  const bool has_answered = connection_->has_answered;
+  const bool amid_calls = queue_.in_flight() > 0;
   drop_connection(failure, finished);
-  if (matters) circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);
+  if (!has_answered) return circuit_changed(breaker_.open(Clock::now(), random()), failure, finished);
+  if (amid_calls) circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);
 }
 
 void Pipeline::drop_connection(Failure failure, Handles& finished) {

@@ -211,12 +211,14 @@ TEST_F(CircuitBreakerFaults, ABusyScriptOpensIt) {
   EXPECT_TRUE(soon([&] { return limiter.consume("u", 1).source == Source::kRedis; }));
 }
 
-TEST_F(CircuitBreakerFaults, ConnectionsThatAreCutNowAndThenDoNotOpenIt) {
+TEST_F(CircuitBreakerFaults, ConnectionsThatAreCutWhileIdleDoNotOpenIt) {
   const auto client = connect(gate_.url(), watched(1s));
   RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
   for (int i = 0; i < 20; ++i) {
     EXPECT_TRUE(soon([&] { return limiter.consume("u", 1).source == Source::kRedis; }));
+    const int cuts = gate_.cuts();
     gate_.cut();
+    EXPECT_TRUE(soon([&] { return gate_.cuts() > cuts; }));
   }
   EXPECT_EQ(client->stats().circuit_opened, 0U);
   EXPECT_GE(client->stats().connects, 20U);

@@ -1,5 +1,6 @@
 // FailurePolicy::kLocalShare on real outages: what is granted meanwhile is bounded, and charged once Redis is back.
 
+#include <cstdlib>
 #include <numeric>
 #include <vector>
 
@@ -93,7 +94,12 @@ TEST_F(LocalShareFaults, AFleetPassesTheLimitByNoMoreThanItsSharesInAnOutage) {
     ASSERT_TRUE(back(limiters[process]));
     ASSERT_TRUE(clients[process]->drain(std::chrono::steady_clock::now() + 5s));
   }
-  EXPECT_EQ(counter("u"), total());
+  // What was on its way when the gate cut or refused is in doubt, and said to be.
+  std::int64_t undelivered = 0;
+  for (const RedisRateLimiter& limiter : limiters) {
+    undelivered += static_cast<std::int64_t>(limiter.undelivered().tokens);
+  }
+  EXPECT_LE(std::abs(counter("u") - total()), undelivered);
   for (std::size_t process = 0; process < kProcesses; ++process) ask(process, 1);
   EXPECT_EQ(total(), kLimit + 2 * kShare);
 }
