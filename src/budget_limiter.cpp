@@ -210,7 +210,7 @@ BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfi
                  : std::make_unique<detail::ForkLocal<Share>>(
                        [tokens = local_share(config_)](Share*) { return std::make_unique<Share>(tokens); })),
       tally_(std::make_shared<Tally>()),
-      events_(std::make_shared<LimiterEvents>(config_.observer, config_.key_prefix)),
+      events_(std::make_shared<LimiterEvents>(config_.observer, clock_, config_.key_prefix)),
       undos_(std::make_shared<PostHandler>(EventKind::kUndoFailed, tally_, events_)),
       settlements_(std::make_shared<PostHandler>(EventKind::kSettlementFailed, tally_, events_)),
       late_charge_(std::make_shared<LateCharge>(

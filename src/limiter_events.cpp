@@ -12,6 +12,7 @@ bool is_about_one_counter(const Failure& failure) {
 
 void LimiterEvents::enter_fallback(Question question, Era asked_in, const Failure& failure) noexcept {
   if (!watched_ || asked_in % kPhases != kRedisDecides || is_about_one_counter(failure)) return;
+  entered_at_.store(clock_->steady_now(), std::memory_order_relaxed);
   const Phase phase = question == Question::kLook ? kLooksFail : kChargesFail;
   change_era(asked_in, asked_in + phase, EventKind::kFallbackEntered, failure);
 }
@@ -19,6 +20,7 @@ void LimiterEvents::enter_fallback(Question question, Era asked_in, const Failur
 void LimiterEvents::leave_fallback(Question question, Era asked_in) noexcept {
   const Era phase = asked_in % kPhases;
   if (phase == kChargesFail && question == Question::kLook) return;
+  if (clock_->steady_now() - entered_at_.load(std::memory_order_relaxed) < kShortestFallback) return;
   change_era(asked_in, asked_in - phase + kPhases, EventKind::kFallbackLeft, {});
 }
 

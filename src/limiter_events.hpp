@@ -5,6 +5,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <limits>
 #include <memory>
@@ -12,6 +13,7 @@
 #include <string>
 #include <utility>
 
+#include "tollgate/clock.hpp"
 #include "tollgate/detail/event_queue.hpp"
 #include "tollgate/detail/fork_local.hpp"
 #include "tollgate/observer.hpp"
@@ -27,9 +29,13 @@ class LimiterEvents {
   /// A stretch of time in which Redis decided, or the FailurePolicy did.
   using Era = std::uint64_t;
 
+  /// A fallback lasts as long at least, so that calls which fail and succeed in turn are no events each.
+  static constexpr std::chrono::seconds kShortestFallback{1};
+
   /// `observer` may be null.
-  LimiterEvents(std::shared_ptr<Observer> observer, std::string subject)
+  LimiterEvents(std::shared_ptr<Observer> observer, std::shared_ptr<const Clock> clock, std::string subject)
       : subject_(std::move(subject)),
+        clock_(std::move(clock)),
         watched_(observer != nullptr),
         told_([observer = std::move(observer)](Told*) { return std::make_unique<Told>(observer); }) {}
 
@@ -76,9 +82,11 @@ class LimiterEvents {
   void change_era(Era from, Era to, EventKind kind, const Failure& failure) noexcept;
 
   const std::string subject_;
+  const std::shared_ptr<const Clock> clock_;
   const bool watched_;
   detail::ForkLocal<Told> told_;
   std::atomic<Era> era_{kRedisDecides};
+  std::atomic<std::chrono::steady_clock::time_point> entered_at_{};                   // the last fallback
   std::atomic<std::int64_t> drop_told_in_{std::numeric_limits<std::int64_t>::min()};  // a minute
   std::atomic<bool> orphaned_{false};
 };

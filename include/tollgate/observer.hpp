@@ -19,7 +19,8 @@ enum class EventKind : std::uint8_t {
   /// From now on the FailurePolicy decides, be it by throwing: `failure` is why Redis could not be asked (to charge or
   /// to look). What concerns a single counter (kWrongType, kOverflow) does not count.
   kFallbackEntered,
-  /// Redis has decided again: it answered what was asked after kFallbackEntered. Where that came from a failed charge,
+  /// Redis has decided again: it answered what was asked a second or more after kFallbackEntered. Where that came from
+  /// a failed charge,
   /// it answered a charge: a full or read-only Redis still answers looks. What is denied locally changes nothing.
   kFallbackLeft,
   kUndoFailed,        ///< a denied or abandoned charge of `tokens` stays, or may stay, until its minute ends
@@ -45,7 +46,8 @@ class Observer {
 
   /// Called while no lock is held, once per change and never per request: of failed undos, settlements and repairs the
   /// first after a success, of dropped reservations the first in each minute. It delays the call that it is made from,
-  /// so it should not block; it may call the limiter, as long as that lives.
+  /// so it should not block: what happens while 1024 events wait is not told. It may call the limiter, as long as that
+  /// lives.
   virtual void on_event(const Event& event) noexcept = 0;
 };
 

@@ -1,25 +1,17 @@
 #include "redis/expected_reply.hpp"
 
 #include <algorithm>
-#include <charconv>
-#include <optional>
 #include <string_view>
-#include <system_error>
 #include <utility>
 #include <vector>
+
+#include "tollgate/detail/parse_integer.hpp"
 
 namespace tollgate::inline v0 {
 namespace {
 
+using detail::parse_integer;
 using Kind = Reply::Kind;
-
-std::optional<std::int64_t> parse_integer(std::string_view text) {
-  std::int64_t value = 0;
-  const char* const end = text.data() + text.size();
-  const auto [stopped, error] = std::from_chars(text.data(), end, value);
-  if (error != std::errc{} || stopped != end) return std::nullopt;
-  return value;
-}
 
 bool is_zero_or_one(const Reply& reply) {
   return reply.kind() == Kind::kInteger && (reply.to_integer() == 0 || reply.to_integer() == 1);

@@ -1,17 +1,13 @@
 #include "tollgate/redis/reply.hpp"
 
-#include <charconv>
+#include "tollgate/detail/parse_integer.hpp"
 
 namespace tollgate::inline v0 {
 
 std::optional<std::int64_t> Reply::to_integer() const noexcept {
   if (kind_ == Kind::kInteger) return integer_;
   if (kind_ != Kind::kString) return std::nullopt;
-  std::int64_t value = 0;
-  const char* const end = text_.data() + text_.size();
-  const auto [stopped, error] = std::from_chars(text_.data(), end, value);
-  if (error != std::errc{} || stopped != end) return std::nullopt;
-  return value;
+  return detail::parse_integer(text_);
 }
 
 }  // namespace tollgate::inline v0

@@ -315,6 +315,39 @@ TEST_F(ConnectionFaults, ThreadsOnAConnectionThatIsCutAgainAndAgainNeverOverAdmi
 
 // ---- connecting ---------------------------------------------------------------------------------------------------
 
+TEST_F(ConnectionFaults, APingWhoseReplyIsCutAtAnyByteIsNoAnswer) {
+  RedisRateLimiter limiter{connect(gate_.url(), kPatient), config()};
+  const auto ready = [&] {
+    try {
+      limiter.ping();
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  };
+  for (std::size_t offset = 0; offset < std::string_view{"+PONG\r\n"}.size(); ++offset) {
+    ASSERT_TRUE(soon(ready));
+    gate_.cut_after_reply_bytes(offset);
+    EXPECT_FALSE(ready()) << offset;
+  }
+  EXPECT_TRUE(soon(ready));
+}
+
+TEST_F(ConnectionFaults, AGreetingWhoseReplyIsCutAtAnyByteChargesNobody) {
+  server_.command({"CONFIG", "SET", "requirepass", "secret"});
+  for (std::size_t offset = 0; offset < std::string_view{"+OK\r\n"}.size(); ++offset) {
+    ClientOptions options = kPatient;
+    options.credentials = [] { return Credentials{.password = "secret"}; };
+    RedisRateLimiter limiter{connect(gate_.url(), options), config()};
+    gate_.cut_after_reply_bytes(offset);
+    const auto error = thrown_by<ConnectionError>([&] { static_cast<void>(limiter.check_and_consume("u", 1)); });
+    EXPECT_FALSE(error.may_have_executed()) << offset;
+    EXPECT_TRUE(soon([&] { return limiter.try_consume("u", 0).remaining == kLimit; })) << offset;
+  }
+  RedisRateLimiter last{connect("redis://:secret@127.0.0.1:" + std::to_string(server_.port()), kPatient), config()};
+  EXPECT_EQ(last.get_remaining("u"), kLimit);
+}
+
 TEST_F(ConnectionFaults, AConnectAttemptOutlivesItsCallerAndIsResumedByTheNext) {
   // The gate connects, but the greeting's answer is withheld.
   gate_.pass_replies(false);

@@ -119,6 +119,7 @@ TEST_F(LimiterEventsTest, TellTheFirstDecisionThatRedisDidNotMakeAndTheFirstThat
       EXPECT_FALSE(limiter.check_and_consume("user", 10));
     }
     EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone));
+    clock_->advance(1s);
     for (int i = 0; i < 3; ++i) {
       expect_charge(10, 0);
       EXPECT_TRUE(limiter.check_and_consume("user", 10));
@@ -148,6 +149,7 @@ TEST_F(LimiterEventsTest, TellOfTheFallbackUnderEveryPolicyAndFromEveryDoor) {
       } catch (const ConnectionError&) {
       }
       EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone));
+      clock_->advance(1s);
       expect_charge(10, 0);
       EXPECT_TRUE(limiter.check_and_consume("user", 10));
       EXPECT_THAT(told(), ElementsAre("fallback left"));
@@ -201,6 +203,7 @@ TEST_F(LimiterEventsTest, TakeNoAnsweredLookForTheEndOfFailingCharges) {
   RedisRateLimiter limiter = this->limiter(observed());
   expect_failure(replies({error("OOM no"), integer(0)}));
   EXPECT_FALSE(limiter.check_and_consume("user", 10));
+  clock_->advance(1s);
   expect_look(10);
   EXPECT_EQ(limiter.peek("user").source, Source::kRedis);
   expect_failure(replies({error("OOM no"), integer(0)}));
@@ -212,15 +215,30 @@ TEST_F(LimiterEventsTest, TakeNoAnsweredLookForTheEndOfFailingCharges) {
 
   expect_failure(kNotSent);
   EXPECT_FALSE(limiter.peek("user").allowed);
+  clock_->advance(1s);
   expect_look(10);
   EXPECT_TRUE(limiter.peek("user").allowed);
   EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone, "fallback left"));
+}
+
+TEST_F(LimiterEventsTest, TellNoFlipsOfCallsThatFailAndSucceedInTurn) {
+  RedisRateLimiter limiter = this->limiter(observed());
+  for (int i = 0; i < 100; ++i) {  // for 2 s
+    expect_failure(kNotSent);
+    EXPECT_FALSE(limiter.check_and_consume("user", 10));
+    clock_->advance(20ms);
+    expect_charge(10, 0);
+    EXPECT_TRUE(limiter.check_and_consume("user", 10));
+  }
+  EXPECT_THAT(told(),
+              ElementsAre("fallback entered" + kGone, "fallback left", "fallback entered" + kGone, "fallback left"));
 }
 
 TEST_F(LimiterEventsTest, TakeADenialForTheAnswerThatItIs) {
   RedisRateLimiter limiter = this->limiter(observed());
   expect_failure(kNotSent);
   EXPECT_FALSE(limiter.check_and_consume("user", 10));
+  clock_->advance(1s);
   expect_denied_charge(60, 60);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone, "fallback left"));
@@ -240,6 +258,7 @@ TEST_F(LimiterEventsTest, TakeWhatWasUnderWayBeforeAChangeForOldNews) {
   EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone));
 
   // Lost, and slow to find out, while another call finds Redis back.
+  clock_->advance(1s);
   EXPECT_CALL(*client_, execute)
       .WillOnce([&](const auto&, auto, const auto&) {
         expect_charge(10, 0);
@@ -255,6 +274,7 @@ TEST_F(LimiterEventsTest, TakeWhatWasUnderWayBeforeAChangeForOldNews) {
       .WillOnce([&](const auto&, auto, const auto&) {
         expect_failure(kNotSent);
         EXPECT_FALSE(limiter.check_and_consume("other", 10));
+        clock_->advance(1s);
         expect_charge(10, 0);
         EXPECT_TRUE(limiter.check_and_consume("user", 10));
         return kNotSent;
@@ -275,6 +295,7 @@ TEST_F(LimiterEventsTest, TellAChangeOnceThatSeveralCallsFindAtTheSameTime) {
       .RetiresOnSaturation();
   EXPECT_FALSE(limiter.check_and_consume("other", 10));
   EXPECT_THAT(told(), ElementsAre("fallback entered" + kGone));
+  clock_->advance(1s);
   EXPECT_CALL(*client_, execute)
       .WillOnce([&](const auto&, auto, const auto&) {
         expect_charge(10, 0);
@@ -489,6 +510,7 @@ TEST_F(LimiterEventsTest, TellOfNoReservationThatWasSettledOrHandedOn) {
 TEST_F(LimiterEventsTest, MayCallTheLimiterAndWhatThatCausesIsToldAfterIt) {
   RedisRateLimiter limiter = this->limiter(observed());
   observer_->then = [&] {
+    clock_->advance(1s);
     expect_charge(10, 0);
     EXPECT_TRUE(limiter.check_and_consume("user", 10));
     expect_charge(20, 10);
@@ -519,6 +541,7 @@ TEST_F(LimiterEventsTest, AreToldInAForkedChildAlsoWhenItsParentWasTellingOne) {
   observer_->then = [&] {
     child = ::fork();
     if (child != 0) return;
+    clock_->advance(1s);
     expect_charge(10, 0);
     static_cast<void>(limiter.check_and_consume("user", 10));
     ::_exit(told().back() == "fallback left" ? 0 : 1);

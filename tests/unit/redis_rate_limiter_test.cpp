@@ -43,7 +43,17 @@ using LimiterArguments = RedisRateLimiterTest;
 using LimiterUnderFailure = RedisRateLimiterTest;
 using LimiterRemembers = RedisRateLimiterTest;
 using AtomicLimiter = RedisRateLimiterTest;
-using LateCharges = RedisRateLimiterTest;
+class LateCharges : public RedisRateLimiterTest {
+ protected:
+  /// One charge whose reply does not come; what its caller leaves behind is kept.
+  void expect_charge_that_is_lost(Errc code) {
+    EXPECT_CALL(*client_, execute)
+        .WillOnce(DoAll(SaveArg<0>(&batch_), SaveArg<2>(&late_), Return(testing::failure(code, true))));
+  }
+
+  CommandBatch batch_;
+  std::shared_ptr<ReplyHandler> late_;
+};
 
 TEST_F(LimiterDecides, AdmitsInOneRoundTripOfIncrByAndExpire) {
   expect_charge(10, 90);
@@ -654,48 +664,36 @@ TEST_F(AtomicLimiter, RecordsAnOperationOnce) {
 }
 
 TEST_F(LateCharges, ThatWereMadeAreUndoneAlsoWhenTheLimiterIsGone) {
-  std::shared_ptr<ReplyHandler> late;
-  CommandBatch batch;
-  EXPECT_CALL(*client_, execute)
-      .WillOnce(DoAll(SaveArg<0>(&batch), SaveArg<2>(&late), Return(testing::failure(Errc::kTimeout, true))));
+  expect_charge_that_is_lost(Errc::kTimeout);
   EXPECT_THROW(static_cast<void>(limiter().consume("user", 10)), TimeoutError);
-  ASSERT_NE(late, nullptr);
+  ASSERT_NE(late_, nullptr);
   expect_post(undo_of(10));
-  late->handle(*client_, batch, replies({integer(10), integer(1)}));
+  late_->handle(*client_, batch_, replies({integer(10), integer(1)}));
 }
 
 TEST_F(LateCharges, StandUnderKAllowWhichLetTheRequestPass) {
-  std::shared_ptr<ReplyHandler> late;
-  CommandBatch batch;
-  EXPECT_CALL(*client_, execute)
-      .WillOnce(DoAll(SaveArg<0>(&batch), SaveArg<2>(&late), Return(testing::failure(Errc::kTimeout, true))));
+  expect_charge_that_is_lost(Errc::kTimeout);
   EXPECT_TRUE(limiter(with_policy(FailurePolicy::kAllow)).check_and_consume("user", 10));
-  late->handle(*client_, batch, replies({integer(10), integer(1)}));
+  late_->handle(*client_, batch_, replies({integer(10), integer(1)}));
 }
 
 TEST_F(LateCharges, WhoseRepliesAreLostForGoodGetTheirExpiryAgain) {
   RedisRateLimiter limiter = this->limiter();
-  std::shared_ptr<ReplyHandler> late;
-  CommandBatch batch;
-  EXPECT_CALL(*client_, execute)
-      .WillOnce(DoAll(SaveArg<0>(&batch), SaveArg<2>(&late), Return(testing::failure(Errc::kConnectionLost, true))));
+  expect_charge_that_is_lost(Errc::kConnectionLost);
   EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), ConnectionError);
   expect_post("[EXPIRE \"p:user:29453760\" 60]");
-  late->handle(*client_, batch, testing::failure(Errc::kConnectionLost, true));
+  late_->handle(*client_, batch_, testing::failure(Errc::kConnectionLost, true));
 }
 
 TEST_F(LateCharges, WhoseExpiryIsLostTooGetItUntilRedisHasItOrTheClientEnds) {
   RedisRateLimiter limiter = this->limiter();
-  std::shared_ptr<ReplyHandler> late;
-  CommandBatch batch;
-  EXPECT_CALL(*client_, execute)
-      .WillOnce(DoAll(SaveArg<0>(&batch), SaveArg<2>(&late), Return(testing::failure(Errc::kConnectionLost, true))));
+  expect_charge_that_is_lost(Errc::kConnectionLost);
   EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), ConnectionError);
 
   std::shared_ptr<ReplyHandler> repair;
   CommandBatch expiry;
   EXPECT_CALL(*client_, post).Times(4).WillRepeatedly(DoAll(SaveArg<0>(&expiry), SaveArg<1>(&repair)));
-  late->handle(*client_, batch, testing::failure(Errc::kConnectionLost, true));
+  late_->handle(*client_, batch_, testing::failure(Errc::kConnectionLost, true));
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(expiry[0].operation, Operation::kExpire);
     repair->handle(*client_, expiry, testing::failure(Errc::kConnectionLost, true));
@@ -707,13 +705,10 @@ TEST_F(LateCharges, WhoseExpiryIsLostTooGetItUntilRedisHasItOrTheClientEnds) {
 
 TEST_F(LateCharges, AreCountedWhenTheirUndoCannotBePosted) {
   RedisRateLimiter limiter = this->limiter();
-  std::shared_ptr<ReplyHandler> late;
-  CommandBatch batch;
-  EXPECT_CALL(*client_, execute)
-      .WillOnce(DoAll(SaveArg<0>(&batch), SaveArg<2>(&late), Return(testing::failure(Errc::kTimeout, true))));
+  expect_charge_that_is_lost(Errc::kTimeout);
   EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), TimeoutError);
   EXPECT_CALL(*client_, post).WillOnce(Throw(std::runtime_error{"the client's own"}));
-  late->handle(*client_, batch, replies({integer(10), integer(1)}));
+  late_->handle(*client_, batch_, replies({integer(10), integer(1)}));
   EXPECT_EQ(limiter.undelivered().batches, 1U);
 }
 

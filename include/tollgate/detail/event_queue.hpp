@@ -3,6 +3,7 @@
 #pragma once
 
 #include <atomic>
+#include <cstddef>
 #include <memory>
 #include <mutex>
 #include <utility>
@@ -14,6 +15,9 @@ namespace tollgate::inline v0::detail {
 
 class EventQueue {
  public:
+  /// What piles up behind an observer that blocks; what happens beyond is not told.
+  static constexpr std::size_t kMostWaiting = 1024;
+
   /// Null: nobody is told.
   explicit EventQueue(std::shared_ptr<Observer> observer) : observer_(std::move(observer)) {}
 
@@ -21,6 +25,7 @@ class EventQueue {
   void add(Event event) {
     if (!observer_) return;
     const std::lock_guard lock{mutex_};
+    if (events_.size() >= kMostWaiting) return;
     events_.push_back(std::move(event));
     waiting_.store(true, std::memory_order_release);
   }
