@@ -19,24 +19,25 @@ bool only_expires(const CommandBatch& batch) {
 
 }  // namespace
 
-ExchangeQueue::Handle ExchangeQueue::take_free() {
-  if (free_.empty()) free_.emplace_back();
-  return free_.begin();
+ExchangeQueue::Handle ExchangeQueue::take(std::list<Exchange>& idle) {
+  if (idle.empty()) idle.emplace_back();
+  return idle.begin();
 }
 
 ExchangeQueue::Handle ExchangeQueue::borrow() {
-  const Handle exchange = take_free();
-  done_.splice(done_.end(), free_, exchange);
+  const Handle exchange = take(idle_calls_);
+  done_.splice(done_.end(), idle_calls_, exchange);
   exchange->stage = Exchange::Stage::kDone;
   exchange->wake.reset();
   return exchange;
 }
 
-ExchangeQueue::Handle ExchangeQueue::add(Serial serial, std::string_view bytes, std::size_t expected) {
-  const Handle exchange = take_free();
+ExchangeQueue::Handle ExchangeQueue::add(std::list<Exchange>& idle, Serial serial, std::string_view bytes,
+                                         std::size_t expected) {
+  const Handle exchange = take(idle);
   exchange->bytes.assign(bytes);
   exchange->counted_bytes = bytes.size();
-  pending_.splice(pending_.end(), free_, exchange);
+  pending_.splice(pending_.end(), idle, exchange);
   exchange->stage = Exchange::Stage::kPending;
   exchange->serial = serial;
   exchange->expected = expected;
@@ -49,7 +50,7 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch&
                                                              std::string_view bytes,
                                                              const std::shared_ptr<ReplyHandler>& handler) {
   if (calls_ >= kMaxExchanges || call_bytes_ + bytes.size() > kMaxBytes) return std::nullopt;
-  const Handle exchange = add(serial, bytes, batch.size());
+  const Handle exchange = add(idle_calls_, serial, bytes, batch.size());
   exchange->waited_for = true;
   exchange->posted = false;
   exchange->batch = &batch;
@@ -62,7 +63,7 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch&
 std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
                                                              std::shared_ptr<ReplyHandler>& handler) {
   if (posted_ >= (only_expires(batch) ? 2 : 1) * kMaxExchanges) return std::nullopt;
-  const Handle exchange = add(serial, bytes, batch.size());
+  const Handle exchange = add(idle_posts_, serial, bytes, batch.size());
   exchange->waited_for = false;
   exchange->posted = true;
   exchange->own_batch = std::move(batch);
@@ -197,12 +198,17 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::oldest_waiter() {
 }
 
 void ExchangeQueue::release(Handle exchange) {
+  if (exchange->posted && idle_posts_.size() >= kMostIdlePosts) {
+    done_.erase(exchange);
+    return;
+  }
   exchange->stage = Exchange::Stage::kFree;
   exchange->handler.reset();
   exchange->batch = nullptr;
   exchange->result.replies.clear();
   exchange->result.failure = {};
-  free_.splice(free_.begin(), done_, exchange);
+  std::list<Exchange>& idle = exchange->posted ? idle_posts_ : idle_calls_;
+  idle.splice(idle.begin(), done_, exchange);
 }
 
 }  // namespace tollgate::inline v0

@@ -108,18 +108,25 @@ class ExchangeQueue {
   /// The caller that has waited longest, in flight before pending; nothing when nobody waits.
   [[nodiscard]] std::optional<Handle> oldest_waiter();
 
+  /// Exchanges that are kept for the next ones.
+  [[nodiscard]] std::size_t idle() const noexcept { return idle_calls_.size() + idle_posts_.size(); }
+  static constexpr std::size_t kMostIdlePosts = 256;
+
   /// Hands back an exchange that is done or was borrowed.
   void release(Handle exchange);
 
  private:
-  Handle take_free();
-  Handle add(Serial serial, std::string_view bytes, std::size_t expected);
+  static Handle take(std::list<Exchange>& idle);
+  Handle add(std::list<Exchange>& idle, Serial serial, std::string_view bytes, std::size_t expected);
   void finish(std::list<Exchange>& from, Handle exchange, std::vector<Handle>& finished);
   void fail(std::list<Exchange>& from, Handle exchange, Failure failure, std::vector<Handle>& finished);
   bool retry_without_cache(Handle exchange);
 
   std::atomic<Serial> next_serial_;
-  std::list<Exchange> free_;  // kept, so that the steady state allocates nothing
+  // Kept, so that the steady state allocates nothing. A call's is kept for good: whoever wakes its caller may still
+  // touch it when that has left. Nobody wakes a post's: of what an outage piled up, few are kept.
+  std::list<Exchange> idle_calls_;
+  std::list<Exchange> idle_posts_;
   std::list<Exchange> pending_;
   std::list<Exchange> in_flight_;
   std::list<Exchange> done_;

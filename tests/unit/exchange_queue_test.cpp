@@ -309,6 +309,16 @@ TEST_F(ExchangeQueueTest, IsBoundedAndNeitherCallsNorPostsLockTheOtherOut) {
   EXPECT_TRUE(queue_.add_call(get_, kSerial, bytes_of(get_), nullptr).has_value());
 }
 
+TEST_F(ExchangeQueueTest, KeepsFewOfTheExchangesThatAnOutagePiledUp) {
+  for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_post();
+  queue_.fail_pending_posts({Errc::kConnectionLost, false}, finished_);
+  for (const Handle post : finished_) queue_.release(post);
+  EXPECT_EQ(queue_.idle(), ExchangeQueue::kMostIdlePosts);
+  add_post();
+  add_call();
+  EXPECT_EQ(queue_.idle(), ExchangeQueue::kMostIdlePosts - 1);
+}
+
 TEST_F(ExchangeQueueTest, IsBoundedInBytes) {
   const std::string large(ExchangeQueue::kMaxBytes / 2, 'x');
   const Handle first = queue_.add_call(get_, kSerial, large, nullptr).value();
