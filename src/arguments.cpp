@@ -72,4 +72,15 @@ void check_options(const CallOptions& options, const RateLimitConfig& config) {
   }
 }
 
+bool is_valid(const ConsumeRequest& request) noexcept {
+  return !request.user_id.empty() && request.user_id.size() <= algorithm::kMaxUserIdBytes && request.tokens >= 0 &&
+         request.tokens <= kMaxTokens;
+}
+
+void check_options_of_many(const CallOptions& options) {
+  if (options.operation_id) {
+    reject("operation_id is {}, but consume_all is as many operations as requests", printable(*options.operation_id));
+  }
+}
+
 }  // namespace tollgate::inline v0::detail

@@ -1,8 +1,11 @@
 #include "tollgate/budget_limiter.hpp"
 
+#include <algorithm>
 #include <array>
 #include <cstdlib>
 #include <mutex>
+#include <new>
+#include <optional>
 #include <stdexcept>
 #include <utility>
 
@@ -31,15 +34,21 @@ std::int64_t local_share(const RateLimitConfig& config) {
 
 Failure no_memory() noexcept { return {std::make_error_code(std::errc::not_enough_memory)}; }
 
-/// Why something posted was not answered as it should have been.
-Failure failure_of(const BatchResult& result) noexcept {
+/// Why command number `index` of something posted was not answered as it should have been.
+Failure failure_of(const BatchResult& result, std::size_t index) noexcept {
   try {
     if (!result.ok()) return result.failure;
-    if (result.replies.empty()) return {Errc::kProtocol, false, "not one reply per command"};
-    return failure_from_error_reply(result.replies[0].text());
+    if (index >= result.replies.size()) return {Errc::kProtocol, false, "not one reply per command"};
+    return failure_from_error_reply(result.replies[index].text());
   } catch (...) {
     return no_memory();
   }
+}
+
+/// What a charge or an adjustment is about; the expiry that mends a lost charge carries seconds, not tokens.
+std::int64_t tokens_of(const Command& command) noexcept {
+  const bool carries_tokens = command.operation == Operation::kIncrBy || command.operation == Operation::kScript;
+  return carries_tokens ? std::abs(command.integers[0]) : 0;
 }
 
 }  // namespace
@@ -130,8 +139,14 @@ class BudgetLimiter::PostHandler final : public ReplyHandler {
       : failed_(failed), tally_(std::move(tally)), events_(std::move(events)) {}
 
   void handle(RedisClient& /*client*/, const CommandBatch& batch, const BatchResult& result) noexcept override {
-    const bool answered = result.ok() && !result.replies.empty() && !result.replies[0].is_error();
-    if (!answered) return lost(tokens_of(batch), failure_of(result));
+    std::int64_t tokens = 0;
+    std::optional<std::size_t> first;
+    for (std::size_t i = 0; i < batch.size(); ++i) {
+      if (result.ok() && i < result.replies.size() && !result.replies[i].is_error()) continue;
+      tokens += tokens_of(batch[i]);
+      if (!first) first = i;
+    }
+    if (first) return lost(tokens, failure_of(result, *first));
     if (failing_.load(std::memory_order_relaxed)) failing_.store(false, std::memory_order_relaxed);
   }
 
@@ -141,11 +156,6 @@ class BudgetLimiter::PostHandler final : public ReplyHandler {
   }
 
  private:
-  // The expiry that mends a lost charge carries seconds, not tokens.
-  static std::int64_t tokens_of(const CommandBatch& batch) {
-    return batch.empty() || batch[0].operation != Operation::kScript ? 0 : std::abs(batch[0].integers[0]);
-  }
-
   const EventKind failed_;
   const std::shared_ptr<Tally> tally_;
   const std::shared_ptr<LimiterEvents> events_;
@@ -181,12 +191,14 @@ class BudgetLimiter::LateCharge final : public ReplyHandler {
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override {
     const bool to_be_undone = result.ok();
     try {
-      if (auto mending = algorithm::FixedWindow::mend_late_charge(batch, result, told_)) {
-        if (to_be_undone) return client.post(std::move(*mending), undos_);
-        client.post(std::move(*mending), std::make_shared<Repair>(repairs_));
-      }
+      CommandBatch mending = algorithm::FixedWindow::mend_late_charges(batch, result, told_);
+      if (mending.empty()) return;
+      if (to_be_undone) return client.post(std::move(mending), undos_);
+      client.post(std::move(mending), std::make_shared<Repair>(repairs_));
     } catch (...) {
-      (to_be_undone ? undos_ : repairs_)->lost(to_be_undone ? batch[0].integers[0] : 0, no_memory());
+      std::int64_t tokens = 0;
+      for (std::size_t i = 0; i < batch.size() && to_be_undone; ++i) tokens += tokens_of(batch[i]);
+      (to_be_undone ? undos_ : repairs_)->lost(tokens, no_memory());
     }
   }
 
@@ -194,6 +206,20 @@ class BudgetLimiter::LateCharge final : public ReplyHandler {
   const algorithm::CallerWasTold told_;
   const std::shared_ptr<PostHandler> undos_;
   const std::shared_ptr<PostHandler> repairs_;
+};
+
+/// One request on its way to its outcome.
+struct BudgetLimiter::Question {
+  enum class Next : std::uint8_t { kLook, kCharge, kNothing };
+
+  Request request;
+  Next next = Next::kNothing;
+  Memory* memory = nullptr;  // null: its denials are not remembered
+  Memory::Recall recall = {};
+  DenyMemory::Time asked_at = {};
+  std::size_t first_command = 0;  // of its own, in the batch under way
+  bool must_undo = false;         // charged by the batch under way, and denied
+  Outcome outcome = {};
 };
 
 BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config)
@@ -221,11 +247,6 @@ BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfi
 
 BudgetLimiter::~BudgetLimiter() { events_->limiter_ends(); }
 
-Request BudgetLimiter::request(std::string_view user_id, std::int64_t tokens,
-                               const CallOptions& options) const noexcept {
-  return {user_id, tokens, clock_->now(), options.operation_id.value_or(std::string_view{})};
-}
-
 Outcome BudgetLimiter::conclude(const Request& request, Answer answer) {
   if (answer.failure.code) return fall_back(request, std::move(answer.failure));
   if (share_ && answer.decision.allowed) share_->get().use(request.user_id, answer.minute, request.tokens);
@@ -240,16 +261,180 @@ Outcome BudgetLimiter::fall_back(const Request& request, Failure failure) {
   bool charged = allowed && failure.may_have_executed;
   if (share_ && share_->get().grant(request.user_id, minute, request.tokens)) {
     allowed = charged = true;
-    if (request.tokens > 0) post_adjustment(request.user_id, minute, request.tokens, {}, settlements_);
+    if (request.tokens > 0) post_settlement(request.user_id, minute, request.tokens, {});
   }
   Decision decision = window_.fall_back(request, allowed, failure.code);
   return {decision, std::move(failure), charged, minute};
 }
 
+/// Asks the memory; what it denies needs no round trip.
+BudgetLimiter::Question BudgetLimiter::prepare(const Request& request, DenyMemory::Time now) {
+  Question question{.request = request, .asked_at = now};
+  if (request.tokens > config_.max_tokens_per_minute) {
+    question.outcome.decision = window_.deny_locally(request, true);
+  } else if (request.tokens == 0) {
+    question.next = Question::Next::kLook;
+  } else {
+    question.next = Question::Next::kCharge;
+    // An operation with an id may have been admitted already: only Redis knows.
+    if (!memory_ || !request.operation_id.empty()) return question;
+    question.memory = &memory_->get();
+    question.recall = question.memory->recall(request, now);
+    if (question.recall.advice == DenyMemory::Advice::kLook) question.next = Question::Next::kLook;
+    if (question.recall.advice == DenyMemory::Advice::kDeny) {
+      question.next = Question::Next::kNothing;
+      question.outcome.decision = window_.deny_locally(request, false);
+    }
+  }
+  return question;
+}
+
+/// One round trip for all, and one more for what looked first and is to be charged after all.
+void BudgetLimiter::ask(std::span<Question> questions, const CallOptions& options) {
+  for (;;) {
+    CommandBatch batch;
+    bool charges = false;
+    for (Question& question : questions) {
+      question.first_command = batch.size();
+      if (question.next == Question::Next::kLook) {
+        window_.look(question.request, batch);
+      } else if (question.next == Question::Next::kCharge) {
+        window_.charge(question.request, batch);
+        charges = true;
+      }
+    }
+    if (batch.empty()) return;
+
+    const auto era = events_->era();
+    const BatchResult result = client_->execute(batch, options.deadline, charges ? late_charge_ : nullptr);
+    bool undoes = false;
+    for (std::size_t i = 0; i < questions.size(); ++i) {
+      Question& question = questions[i];
+      // What is too much belongs to the last.
+      const std::size_t end = i + 1 < questions.size() ? questions[i + 1].first_command : std::string::npos;
+      const ReplyRange replies{result, question.first_command, end - question.first_command};
+      const std::int64_t inflated_by = undoes ? inflation(questions.first(i), question.request.user_id) : 0;
+      if (question.next == Question::Next::kLook) {
+        read_look(question, replies, inflated_by, era);
+      } else if (question.next == Question::Next::kCharge) {
+        read_charge(question, replies, inflated_by, era);
+        undoes = undoes || question.must_undo;
+      }
+    }
+    if (undoes) undo(questions);
+  }
+}
+
+void BudgetLimiter::read_look(Question& question, const ReplyRange& replies, std::int64_t inflated_by,
+                              std::uint64_t era) {
+  Answer answer = window_.read_look(question.request, replies, inflated_by);
+  events_->asked(LimiterEvents::Question::kLook, era, answer.failure);
+  if (!answer.failure.code) remember_left(question, answer);
+  const bool fits = !answer.failure.code && answer.decision.allowed && question.request.tokens > 0;
+  question.next = fits ? Question::Next::kCharge : Question::Next::kNothing;
+  if (!fits) question.outcome = conclude(question.request, std::move(answer));
+}
+
+void BudgetLimiter::read_charge(Question& question, const ReplyRange& replies, std::int64_t inflated_by,
+                                std::uint64_t era) {
+  Answer answer = window_.read_charge(question.request, replies, inflated_by);
+  events_->asked(LimiterEvents::Question::kCharge, era, answer.failure);
+  if (answer.failure.may_have_executed) tally_->count_in_doubt(question.request.tokens);
+  if (!answer.failure.code) remember_charge(question, answer);
+  question.must_undo = answer.must_undo;
+  question.next = Question::Next::kNothing;
+  question.outcome = conclude(question.request, std::move(answer));
+}
+
+/// What those of `earlier` that are about to be undone have put on the user's counter.
+std::int64_t BudgetLimiter::inflation(std::span<const Question> earlier, std::string_view user_id) {
+  std::int64_t tokens = 0;
+  for (const Question& question : earlier) {
+    if (question.must_undo && question.request.user_id == user_id) tokens += question.request.tokens;
+  }
+  return tokens;
+}
+
+void BudgetLimiter::undo(std::span<Question> questions) noexcept {
+  std::int64_t tokens = 0;
+  try {
+    CommandBatch undos;
+    for (Question& question : questions) {
+      if (!std::exchange(question.must_undo, false)) continue;
+      const Request& request = question.request;
+      tokens += request.tokens;
+      window_.adjust(request.user_id, algorithm::unix_minute(request.now), -request.tokens, false, {}, undos);
+    }
+    client_->post(std::move(undos), undos_);
+  } catch (...) {
+    undos_->lost(tokens, no_memory());
+  }
+}
+
+void BudgetLimiter::remember_left(const Question& question, const Answer& answer) {
+  if (question.memory == nullptr) return;
+  if (answer.used > config_.max_tokens_per_minute) return;  // somebody's charge is about to be undone
+  question.memory->remember(question.request.user_id, question.recall.resets, [&](DenyMemory& denials) {
+    denials.remember_left(question.request.user_id, algorithm::unix_minute(question.request.now),
+                          config_.max_tokens_per_minute - answer.used, question.asked_at);
+  });
+}
+
+void BudgetLimiter::remember_charge(const Question& question, const Answer& answer) {
+  const bool denied = !answer.decision.allowed;
+  if (denied && config_.admission == Admission::kAtomic) return remember_left(question, answer);
+  const bool out_of_date =
+      config_.admission == Admission::kPipelined && !denied && question.recall.advice == DenyMemory::Advice::kLook;
+  if (question.memory == nullptr || (!denied && !out_of_date)) return;
+  const auto& [user_id, tokens, now, operation_id] = question.request;
+  question.memory->remember(user_id, question.recall.resets, [&](DenyMemory& denials) {
+    const std::int64_t minute = algorithm::unix_minute(now);
+    if (denied) {
+      denials.remember_denied(user_id, minute, tokens);
+    } else {
+      denials.remember_admitted(user_id, minute, tokens);
+    }
+  });
+}
+
 Outcome BudgetLimiter::consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
-  const Request request = this->request(user_id, tokens, options);
-  if (tokens > config_.max_tokens_per_minute) return {window_.deny_locally(request, true)};
-  return tokens == 0 ? conclude(request, ask_look(request, options)) : charge(request, options);
+  const Request request{user_id, tokens, clock_->now(), options.operation_id.value_or(std::string_view{})};
+  Question question = prepare(request, clock_->steady_now());
+  if (question.next != Question::Next::kNothing) ask({&question, 1}, options);
+  return std::move(question.outcome);
+}
+
+std::vector<Decision> BudgetLimiter::consume_all(std::span<const ConsumeRequest> requests, const CallOptions& options) {
+  std::vector<Decision> decisions;
+  std::vector<Question> questions;
+  decisions.reserve(requests.size());  // first: what has been decided can then be told
+  questions.reserve(std::min(requests.size(), kMostPerRoundTrip));
+  while (decisions.size() < requests.size()) {
+    const auto rest = requests.subspan(decisions.size());
+    const auto together = rest.first(std::min(rest.size(), kMostPerRoundTrip));
+    auto failure = std::errc::io_error;  // an injected client threw
+    questions.clear();
+    try {
+      const auto now = clock_->now();
+      const auto steady_now = clock_->steady_now();
+      for (const ConsumeRequest& request : together) {
+        if (detail::is_valid(request)) {
+          questions.push_back(prepare({request.user_id, request.tokens, now}, steady_now));
+        } else {
+          questions.emplace_back().outcome.decision = denial(Source::kLocal, std::errc::invalid_argument);
+        }
+      }
+      ask(questions, options);
+    } catch (const std::bad_alloc&) {
+      failure = std::errc::not_enough_memory;
+    } catch (...) {
+    }
+    for (std::size_t i = 0; i < together.size(); ++i) {
+      const bool decided = i < questions.size() && questions[i].next == Question::Next::kNothing;
+      decisions.push_back(hand_out(decided ? questions[i].outcome.decision : denial(Source::kFallback, failure)));
+    }
+  }
+  return decisions;
 }
 
 Decision BudgetLimiter::decide(Outcome outcome) {
@@ -276,63 +461,10 @@ Decision BudgetLimiter::denial(Source source, std::errc failure) const noexcept 
           .failure = std::make_error_code(failure)};
 }
 
-Answer BudgetLimiter::ask_look(const Request& request, const CallOptions& options) {
-  const auto era = events_->era();
-  Answer answer = window_.read_look(request, client_->execute(window_.look(request), options.deadline, nullptr));
-  events_->asked(LimiterEvents::Question::kLook, era, answer.failure);
-  return answer;
-}
-
-Answer BudgetLimiter::ask_charge(const Request& request, const CallOptions& options) {
-  const auto era = events_->era();
-  Answer answer =
-      window_.read_charge(request, client_->execute(window_.charge(request), options.deadline, late_charge_));
-  events_->asked(LimiterEvents::Question::kCharge, era, answer.failure);
-  if (answer.failure.may_have_executed) tally_->count_in_doubt(request.tokens);
-  return answer;
-}
-
-Outcome BudgetLimiter::charge(const Request& request, const CallOptions& options) {
-  const std::int64_t minute = algorithm::unix_minute(request.now);
-  // An operation with an id may have been admitted already: only Redis knows.
-  Memory* const memory = memory_ && request.operation_id.empty() ? &memory_->get() : nullptr;
-  const auto asked_at = memory != nullptr ? clock_->steady_now() : DenyMemory::Time{};
-  const auto recall = memory != nullptr ? memory->recall(request, asked_at) : Memory::Recall{};
-  const auto remember_left = [&](const Answer& answer) {
-    if (answer.used > config_.max_tokens_per_minute) return;  // somebody's charge is about to be undone
-    memory->remember(request.user_id, recall.resets, [&](DenyMemory& denials) {
-      denials.remember_left(request.user_id, minute, config_.max_tokens_per_minute - answer.used, asked_at);
-    });
-  };
-
-  if (recall.advice == DenyMemory::Advice::kDeny) return {window_.deny_locally(request, false)};
-  if (recall.advice == DenyMemory::Advice::kLook) {
-    Answer answer = ask_look(request, options);
-    if (!answer.failure.code) remember_left(answer);
-    if (answer.failure.code || !answer.decision.allowed) return conclude(request, std::move(answer));
-  }
-
-  const Answer answer = ask_charge(request, options);
-  if (answer.must_undo) post_adjustment(request.user_id, minute, -request.tokens, {}, undos_);
-  if (memory != nullptr && !answer.failure.code) {
-    if (config_.admission == Admission::kAtomic) {
-      if (!answer.decision.allowed) remember_left(answer);
-    } else if (!answer.decision.allowed) {
-      memory->remember(request.user_id, recall.resets,
-                       [&](DenyMemory& denials) { denials.remember_denied(request.user_id, minute, request.tokens); });
-    } else if (recall.advice == DenyMemory::Advice::kLook) {
-      memory->remember(request.user_id, recall.resets, [&](DenyMemory& denials) {
-        denials.remember_admitted(request.user_id, minute, request.tokens);
-      });
-    }
-  }
-  return conclude(request, answer);
-}
-
 Failure BudgetLimiter::record(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
-  const Request request = this->request(user_id, tokens, options);
-  const CommandBatch batch =
-      window_.adjust(user_id, algorithm::unix_minute(request.now), tokens, true, request.operation_id);
+  const Request request{user_id, tokens, clock_->now(), options.operation_id.value_or(std::string_view{})};
+  CommandBatch batch;
+  window_.adjust(user_id, algorithm::unix_minute(request.now), tokens, true, request.operation_id, batch);
   Answer answer = window_.read_adjust(request, client_->execute(batch, options.deadline, nullptr));
   if (answer.failure.may_have_executed) tally_->count_in_doubt(tokens);
   if (share_ && !answer.failure.code) share_->get().use(user_id, answer.minute, tokens);
@@ -364,16 +496,18 @@ bool BudgetLimiter::drain(std::chrono::steady_clock::time_point deadline) {
 void BudgetLimiter::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
                            std::string_view once_id) noexcept {
   if (tokens < 0 && memory_) memory_->get().forget(user_id);
-  post_adjustment(user_id, minute, tokens, once_id, settlements_);
+  post_settlement(user_id, minute, tokens, once_id);
   events_->deliver();
 }
 
-void BudgetLimiter::post_adjustment(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
-                                    std::string_view once_id, const std::shared_ptr<PostHandler>& handler) noexcept {
+void BudgetLimiter::post_settlement(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
+                                    std::string_view once_id) noexcept {
   try {
-    client_->post(window_.adjust(user_id, minute, tokens, minute == current_minute(), once_id), handler);
+    CommandBatch batch;
+    window_.adjust(user_id, minute, tokens, minute == current_minute(), once_id, batch);
+    client_->post(std::move(batch), settlements_);
   } catch (...) {
-    handler->lost(std::abs(tokens), no_memory());
+    settlements_->lost(std::abs(tokens), no_memory());
   }
 }
 

@@ -5,9 +5,12 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
+#include <vector>
 
 #include "tollgate/algorithm/deny_memory.hpp"
 #include "tollgate/algorithm/fixed_window.hpp"
@@ -43,6 +46,11 @@ class BudgetLimiter {
 
   /// Charges `tokens`, or only looks when they are 0.
   [[nodiscard]] Outcome consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
+
+  /// The decisions on all of `requests`, in their order, each as hand_out() gives it; at most kMostPerRoundTrip share a
+  /// round trip.
+  [[nodiscard]] std::vector<Decision> consume_all(std::span<const ConsumeRequest> requests, const CallOptions& options);
+  static constexpr std::size_t kMostPerRoundTrip = 256;
 
   // Every call of a door ends in one of these, or in adjust(), drain() or drop(): here its result is counted, and what
   // has happened meanwhile is told.
@@ -81,14 +89,18 @@ class BudgetLimiter {
   class PostHandler;  // counts and tells what was not delivered
   class Repair;       // sends an expiry until Redis has it
   class LateCharge;   // mends charges whose caller has gone
+  struct Question;
 
-  [[nodiscard]] algorithm::Request request(std::string_view user_id, std::int64_t tokens,
-                                           const CallOptions& options) const noexcept;
-  [[nodiscard]] algorithm::Answer ask_look(const algorithm::Request& request, const CallOptions& options);
-  [[nodiscard]] algorithm::Answer ask_charge(const algorithm::Request& request, const CallOptions& options);
-  [[nodiscard]] Outcome charge(const algorithm::Request& request, const CallOptions& options);
-  void post_adjustment(std::string_view user_id, std::int64_t minute, std::int64_t tokens, std::string_view once_id,
-                       const std::shared_ptr<PostHandler>& handler) noexcept;
+  [[nodiscard]] Question prepare(const algorithm::Request& request, std::chrono::steady_clock::time_point now);
+  void ask(std::span<Question> questions, const CallOptions& options);
+  void read_look(Question& question, const ReplyRange& replies, std::int64_t inflated_by, std::uint64_t era);
+  void read_charge(Question& question, const ReplyRange& replies, std::int64_t inflated_by, std::uint64_t era);
+  [[nodiscard]] static std::int64_t inflation(std::span<const Question> earlier, std::string_view user_id);
+  void undo(std::span<Question> questions) noexcept;
+  void remember_left(const Question& question, const algorithm::Answer& answer);
+  void remember_charge(const Question& question, const algorithm::Answer& answer);
+  void post_settlement(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
+                       std::string_view once_id) noexcept;
   [[nodiscard]] Outcome conclude(const algorithm::Request& request, algorithm::Answer answer);
   [[nodiscard]] Outcome fall_back(const algorithm::Request& request, Failure failure);
 

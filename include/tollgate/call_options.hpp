@@ -1,7 +1,9 @@
-/// What one call may say besides its arguments.
+/// What one call may say besides its arguments, and what a call of many is given.
+/// Thread safety: plain values.
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <optional>
 #include <string_view>
 
@@ -17,6 +19,12 @@ struct CallOptions {
   /// Admission::kAtomic, and costs one more key per operation, of about 100 bytes in Redis for two minutes.
   /// Read by consume, check_and_consume, try_consume, reserve, record and Reservation::settle.
   std::optional<std::string_view> operation_id = std::nullopt;
+};
+
+/// One of the requests of consume_all.
+struct ConsumeRequest {
+  std::string_view user_id;  ///< as of consume; must stay valid during the call
+  std::int64_t tokens = 1;   ///< as of consume
 };
 
 }  // namespace tollgate::inline v0

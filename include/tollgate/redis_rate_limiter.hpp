@@ -14,10 +14,12 @@
 #include <cstdint>
 #include <memory>
 #include <new>
+#include <span>
 #include <stdexcept>
 #include <string_view>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "tollgate/budget_limiter.hpp"
 #include "tollgate/detail/arguments.hpp"
@@ -65,6 +67,17 @@ class RedisRateLimiter {
     } catch (...) {  // an injected client threw
       return refuse(Source::kFallback, std::errc::io_error);
     }
+  }
+
+  /// As try_consume of each of many requests, in one round trip for every 256 (two where a denial is remembered): for
+  /// event loops and batch jobs. One decision per request, in their order, each on its own merits: a request that is
+  /// denied, or whose arguments are out of range, changes nothing for the others, be they of the same user.
+  /// CallOptions::deadline is that of the whole. Throws std::invalid_argument for an operation_id, which could not name
+  /// many operations, and std::bad_alloc before anything is sent.
+  [[nodiscard]] std::vector<Decision> consume_all(std::span<const ConsumeRequest> requests,
+                                                  const CallOptions& options = {}) {
+    detail::check_options_of_many(options);
+    return limiter_->consume_all(requests, options);
   }
 
   /// The state of the budget, charging nothing: consume with 0 tokens.

@@ -8,13 +8,13 @@
 namespace tollgate::inline v0::algorithm {
 namespace {
 
-/// The first thing that kept an answer away: a failed round trip, an error reply, or too few replies.
-Failure find_failure(const BatchResult& result, std::size_t expected) {
-  if (!result.ok()) return result.failure;
-  for (std::size_t i = 0; i < result.replies.size(); ++i) {
-    if (result.replies[i].is_error()) return failure_from_error_reply(result.replies[i].text());
+/// The first thing that kept an answer away: a failed round trip, an error reply, or not as many replies as commands.
+Failure find_failure(const ReplyRange& replies, std::size_t expected) {
+  if (replies.failure().code) return replies.failure();
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    if (replies[i].is_error()) return failure_from_error_reply(replies[i].text());
   }
-  if (result.replies.size() != expected) return {Errc::kProtocol, false, "not one reply per command"};
+  if (replies.size() != expected) return {Errc::kProtocol, false, "not one reply per command"};
   return {};
 }
 
@@ -66,10 +66,9 @@ Answer FixedWindow::decide(const Request& request, bool allowed, std::int64_t us
   return answer;
 }
 
-CommandBatch FixedWindow::charge(const Request& request) const {
+void FixedWindow::charge(const Request& request, CommandBatch& batch) const {
   const std::int64_t minute = unix_minute(request.now);
   const Key key = counter_key(request.user_id, minute);
-  CommandBatch batch;
   if (admission_ == Admission::kPipelined) {
     batch.incr_by(key.view(), request.tokens);
     batch.expire(key.view(), kCounterTtl);
@@ -79,28 +78,28 @@ CommandBatch FixedWindow::charge(const Request& request) const {
     batch.run(kAdmitScript, key.view(), {request.tokens, limit_, kCounterTtl.count(), minute, kOperationTtl.count()},
               Key::operation(key_prefix_, request.user_id, "charge", request.operation_id).view());
   }
-  return batch;
 }
 
-Answer FixedWindow::read_charge(const Request& request, const BatchResult& result) const {
+Answer FixedWindow::read_charge(const Request& request, const ReplyRange& replies, std::int64_t inflated_by) const {
   if (admission_ == Admission::kPipelined) {
     // Decided on the reply of INCRBY alone: it is the one number that no other client can have come between.
     std::optional<std::int64_t> counter;
-    if (!result.replies.empty()) counter = result.replies[0].to_integer();
-    if (Failure failure = find_failure(result, 2); failure.code) {
+    if (!replies.empty()) counter = replies[0].to_integer();
+    if (Failure failure = find_failure(replies, 2); failure.code) {
       Answer answer = failed(std::move(failure));
       answer.must_undo = counter.has_value();  // INCRBY was done and EXPIRE refused
       return answer;
     }
     if (!counter) return failed(unexpected_reply());
+    if (inflated_by > 0) counter = std::max(*counter, inflated_by) - inflated_by;
     const bool allowed = *counter <= limit_;
     Answer answer = decide(request, allowed, allowed ? *counter : *counter - request.tokens);
     answer.must_undo = !allowed;
     return answer;
   }
 
-  if (Failure failure = find_failure(result, 1); failure.code) return failed(std::move(failure));
-  const Reply& reply = result.replies[0];
+  if (Failure failure = find_failure(replies, 1); failure.code) return failed(std::move(failure));
+  const Reply& reply = replies[0];
   const bool recorded = reply.elements().size() == 2;
   const auto number = recorded ? reply.elements()[0].to_integer() : reply.to_integer();
   if (!number) return failed(unexpected_reply());
@@ -110,58 +109,53 @@ Answer FixedWindow::read_charge(const Request& request, const BatchResult& resul
   return answer;
 }
 
-CommandBatch FixedWindow::look(const Request& request) const {
-  CommandBatch batch;
+void FixedWindow::look(const Request& request, CommandBatch& batch) const {
   batch.get(counter_key(request.user_id, unix_minute(request.now)).view());
-  return batch;
 }
 
-Answer FixedWindow::read_look(const Request& request, const BatchResult& result) const {
-  if (Failure failure = find_failure(result, 1); failure.code) return failed(std::move(failure));
-  const Reply& reply = result.replies[0];
+Answer FixedWindow::read_look(const Request& request, const ReplyRange& replies, std::int64_t inflated_by) const {
+  if (Failure failure = find_failure(replies, 1); failure.code) return failed(std::move(failure));
+  const Reply& reply = replies[0];
   const auto counter = reply.is_nil() ? std::optional<std::int64_t>{0} : reply.to_integer();
   if (!counter) return failed({Errc::kWrongType, false, {}, reply.text()});
-  const std::int64_t used = std::max<std::int64_t>(*counter, 0);
+  const std::int64_t used = std::max(*counter, inflated_by) - inflated_by;
   return decide(request, request.tokens <= limit_ - used, used);
 }
 
-CommandBatch FixedWindow::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens, bool window_counts,
-                                 std::string_view once_id) const {
+void FixedWindow::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens, bool window_counts,
+                         std::string_view once_id, CommandBatch& batch) const {
   const Key key = counter_key(user_id, minute);
   const std::int64_t ttl = tokens > 0 && window_counts ? kCounterTtl.count() : 0;
-  CommandBatch batch;
   if (once_id.empty()) {
     batch.run(kAdjustScript, key.view(), {tokens, ttl});
   } else {
     batch.run(kAdjustScript, key.view(), {tokens, ttl, kOperationTtl.count()},
               Key::operation(key_prefix_, user_id, "adjust", once_id).view());
   }
-  return batch;
 }
 
-Answer FixedWindow::read_adjust(const Request& request, const BatchResult& result) const {
-  if (Failure failure = find_failure(result, 1); failure.code) return failed(std::move(failure));
-  const auto counter = result.replies[0].to_integer();
+Answer FixedWindow::read_adjust(const Request& request, const ReplyRange& replies) const {
+  if (Failure failure = find_failure(replies, 1); failure.code) return failed(std::move(failure));
+  const auto counter = replies[0].to_integer();
   if (!counter) return failed(unexpected_reply());
   return decide(request, *counter <= limit_, *counter);
 }
 
-Failure FixedWindow::read_ping(const BatchResult& result) { return find_failure(result, 1); }
+Failure FixedWindow::read_ping(const ReplyRange& replies) { return find_failure(replies, 1); }
 
-std::optional<CommandBatch> FixedWindow::mend_late_charge(const CommandBatch& charge, const BatchResult& result,
-                                                          CallerWasTold told) {
-  const Command command = charge[0];
+CommandBatch FixedWindow::mend_late_charges(const CommandBatch& batch, const BatchResult& result, CallerWasTold told) {
+  const bool lost = !result.ok() && result.failure.may_have_executed;
+  const bool unwanted = result.ok() && told == CallerWasTold::kNo;
   CommandBatch mending;
-  if (!result.ok()) {
-    if (command.operation != Operation::kIncrBy || !result.failure.may_have_executed) return std::nullopt;
-    mending.expire(command.key, kCounterTtl);
-    return mending;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const Command command = batch[i];
+    if (command.operation == Operation::kIncrBy && lost) mending.expire(command.key, kCounterTtl);
+    // The record of an operation says that it was admitted, and its caller may ask again.
+    const bool is_charge = command.operation == Operation::kIncrBy || command.script == &kAdmitScript;
+    if (!is_charge || !unwanted || !command.second_key.empty() || i >= result.replies.size()) continue;
+    const auto counter = result.replies[i].to_integer();
+    if (counter && *counter >= 0) mending.run(kAdjustScript, command.key, {-command.integers[0], 0});
   }
-  // The record of an operation says that it was admitted, and its caller may ask again.
-  if (told == CallerWasTold::kYes || !command.second_key.empty() || result.replies.empty()) return std::nullopt;
-  const auto counter = result.replies[0].to_integer();
-  if (!counter || *counter < 0) return std::nullopt;
-  mending.run(kAdjustScript, command.key, {-command.integers[0], 0});
   return mending;
 }
 

@@ -115,7 +115,8 @@ void check_answer(const Answer& answer, const FixedWindow& window, std::optional
 }
 
 void run_charge(Input& input, const FixedWindow& window, const Request& request) {
-  const CommandBatch batch = window.charge(request);
+  CommandBatch batch;
+  window.charge(request, batch);
   const BatchResult result = make_result(input, window.limit(), batch.size());
   const Answer answer = window.read_charge(request, result);
   const bool complete = is_complete(result, batch.size());
@@ -138,10 +139,10 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
   }
 
   const CallerWasTold told = input.byte() % 2 == 0 ? CallerWasTold::kNo : CallerWasTold::kYes;
-  const auto mending = FixedWindow::mend_late_charge(batch, result, told);
-  if (!mending) return;
-  require(mending->size() == 1 && (*mending)[0].key == batch[0].key, "only what was charged is mended");
-  const Command command = (*mending)[0];
+  const CommandBatch mending = FixedWindow::mend_late_charges(batch, result, told);
+  if (mending.empty()) return;
+  require(mending.size() == 1 && mending[0].key == batch[0].key, "only what was charged is mended");
+  const Command command = mending[0];
   if (command.operation == Operation::kExpire) {
     require(!result.ok() && result.failure.may_have_executed && window.admission() == Admission::kPipelined,
             "an expiry is for a charge whose reply is lost");
@@ -157,7 +158,7 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
 }
 
 void run_look(Input& input, const FixedWindow& window, const Request& request) {
-  const BatchResult result = make_result(input, window.limit(), window.look(request).size());
+  const BatchResult result = make_result(input, window.limit(), 1);
   const Answer answer = window.read_look(request, result);
   std::optional<bool> allowed;
   if (is_complete(result, 1)) {

@@ -39,13 +39,32 @@ Request request(std::int64_t tokens, std::string_view operation_id = {}) {
   return {"user_42", tokens, kNow, operation_id};
 }
 
+CommandBatch charge_of(const FixedWindow& window, const Request& request) {
+  CommandBatch batch;
+  window.charge(request, batch);
+  return batch;
+}
+
+CommandBatch look_of(const FixedWindow& window, const Request& request) {
+  CommandBatch batch;
+  window.look(request, batch);
+  return batch;
+}
+
+CommandBatch adjustment_of(const FixedWindow& window, std::int64_t tokens, bool window_counts,
+                           std::string_view once_id = {}) {
+  CommandBatch batch;
+  window.adjust("user_42", kMinute, tokens, window_counts, once_id, batch);
+  return batch;
+}
+
 void expect_failed(const Answer& answer, Errc code, bool must_undo) {
   EXPECT_EQ(answer.failure.code, code);
   EXPECT_EQ(answer.must_undo, must_undo);
 }
 
 TEST(PipelinedCharge, IsIncrByAndExpireOnTheCounterOfTheMinute) {
-  EXPECT_EQ(PrintToString(kPipelined.charge(request(10))),
+  EXPECT_EQ(PrintToString(charge_of(kPipelined, request(10))),
             "[INCRBY \"p:user_42:29012345\" 10, EXPIRE \"p:user_42:29012345\" 60]");
 }
 
@@ -91,6 +110,37 @@ TEST(PipelinedCharge, IsDecidedOnTheReplyOfIncrByAlone) {
   for (const Reply& expire : {integer(0), integer(1), integer(9999), nil(), status("OK")}) {
     EXPECT_TRUE(kPipelined.read_charge(request(10), replies({integer(100), expire})).decision.allowed);
     EXPECT_FALSE(kPipelined.read_charge(request(10), replies({integer(101), expire})).decision.allowed);
+  }
+}
+
+TEST(PipelinedCharge, IsDecidedWithoutWhatItsOwnBatchWillUndo) {
+  const Answer fits = kPipelined.read_charge(request(10), replies({integer(150), integer(1)}), 50);
+  EXPECT_TRUE(fits.decision.allowed);
+  EXPECT_EQ(fits.used, 100);
+  EXPECT_EQ(fits.decision.remaining, 0);
+  const Answer one_over = kPipelined.read_charge(request(10), replies({integer(151), integer(1)}), 50);
+  EXPECT_FALSE(one_over.decision.allowed);
+  EXPECT_TRUE(one_over.must_undo);
+  EXPECT_EQ(one_over.used, 91);
+}
+
+TEST(PipelinedCharge, IsNotMadeNegativeByWhatItsOwnBatchWillUndo) {
+  for (const std::int64_t counter : {kInt64Min, std::int64_t{-1}, std::int64_t{49}}) {
+    const Answer answer = kPipelined.read_charge(request(10), replies({integer(counter), integer(1)}), 50);
+    EXPECT_TRUE(answer.decision.allowed);
+    EXPECT_EQ(answer.used, 0);
+  }
+}
+
+TEST(PipelinedCharge, ReadsItsOwnRepliesAmongThoseOfMany) {
+  const BatchResult many =
+      replies({integer(7), bulk("90"), integer(101), integer(1), error("WRONGTYPE no"), integer(0)});
+  EXPECT_EQ(kPipelined.read_look(request(10), {many, 1, 1}).decision.remaining, 10);
+  EXPECT_EQ(kPipelined.read_charge(request(10), {many, 2, 2}).used, 91);
+  expect_failed(kPipelined.read_charge(request(10), {many, 4, 2}), Errc::kWrongType, false);
+  expect_failed(kPipelined.read_charge(request(10), {many, 2, 4}), Errc::kWrongType, true);
+  for (const std::size_t first : {5U, 6U, 7U}) {
+    expect_failed(kPipelined.read_charge(request(10), {many, first, 2}), Errc::kProtocol, first == 5);
   }
 }
 
@@ -141,11 +191,11 @@ TEST(PipelinedCharge, FailsWhenIncrByAnswersWithAnythingButANumber) {
 }
 
 TEST(AtomicCharge, IsTheAdmitScriptOnTheCounterOfTheMinute) {
-  EXPECT_EQ(PrintToString(kAtomic.charge(request(10))), "[EVALSHA admit \"p:user_42:29012345\" 10 100 60]");
+  EXPECT_EQ(PrintToString(charge_of(kAtomic, request(10))), "[EVALSHA admit \"p:user_42:29012345\" 10 100 60]");
 }
 
 TEST(AtomicCharge, IsRecordedUnderItsOperationId) {
-  EXPECT_EQ(PrintToString(kAtomic.charge(request(10, "op-1"))),
+  EXPECT_EQ(PrintToString(charge_of(kAtomic, request(10, "op-1"))),
             "[EVALSHA admit \"p:user_42:29012345\" \"p:user_42:charge:op-1:4:\" 10 100 60 29012345 120]");
 }
 
@@ -215,7 +265,7 @@ TEST(AtomicCharge, FailsWhenTheReplyIsMissingOrOfAnotherKind) {
 
 TEST(Look, IsAGetOfTheCounter) {
   for (const FixedWindow* window : {&kPipelined, &kAtomic}) {
-    EXPECT_EQ(PrintToString(window->look(request(10, "op-1"))), "[GET \"p:user_42:29012345\"]");
+    EXPECT_EQ(PrintToString(look_of(*window, request(10, "op-1"))), "[GET \"p:user_42:29012345\"]");
   }
 }
 
@@ -236,6 +286,12 @@ TEST(Look, ShowsTheWholeBudgetOfAUserWithoutCounter) {
   EXPECT_TRUE(answer.decision.allowed);
   EXPECT_EQ(answer.decision.remaining, 100);
   EXPECT_EQ(answer.used, 0);
+}
+
+TEST(Look, SeesTheCounterWithoutWhatItsOwnBatchWillUndo) {
+  EXPECT_EQ(kPipelined.read_look(request(0), replies({bulk("120")}), 50).used, 70);
+  EXPECT_EQ(kPipelined.read_look(request(0), replies({bulk("20")}), 50).used, 0);
+  EXPECT_EQ(kPipelined.read_look(request(0), replies({bulk("-9223372036854775808")}), 50).used, 0);
 }
 
 TEST(Look, WithZeroTokensIsDeniedOnlyAboveTheLimit) {
@@ -275,19 +331,16 @@ TEST(Look, FailsWhenTheReplyIsMissing) {
 }
 
 TEST(Adjust, LeavesExpiryAloneWhenItGivesBack) {
-  EXPECT_EQ(PrintToString(kPipelined.adjust("user_42", kMinute, -30, true)),
-            "[EVALSHA adjust \"p:user_42:29012345\" -30 0]");
+  EXPECT_EQ(PrintToString(adjustment_of(kPipelined, -30, true)), "[EVALSHA adjust \"p:user_42:29012345\" -30 0]");
 }
 
 TEST(Adjust, MayMakeACounterOnlyForAWindowThatCounts) {
-  EXPECT_EQ(PrintToString(kPipelined.adjust("user_42", kMinute, 30, true)),
-            "[EVALSHA adjust \"p:user_42:29012345\" 30 60]");
-  EXPECT_EQ(PrintToString(kPipelined.adjust("user_42", kMinute, 30, false)),
-            "[EVALSHA adjust \"p:user_42:29012345\" 30 0]");
+  EXPECT_EQ(PrintToString(adjustment_of(kPipelined, 30, true)), "[EVALSHA adjust \"p:user_42:29012345\" 30 60]");
+  EXPECT_EQ(PrintToString(adjustment_of(kPipelined, 30, false)), "[EVALSHA adjust \"p:user_42:29012345\" 30 0]");
 }
 
 TEST(Adjust, IsRecordedUnderItsNameApartFromChargesOfThatName) {
-  EXPECT_EQ(PrintToString(kAtomic.adjust("user_42", kMinute, -30, true, "op-1")),
+  EXPECT_EQ(PrintToString(adjustment_of(kAtomic, -30, true, "op-1")),
             "[EVALSHA adjust \"p:user_42:29012345\" \"p:user_42:adjust:op-1:4:\" -30 0 120]");
 }
 
@@ -339,37 +392,38 @@ TEST(FallBack, SaysWhatThePolicyDecidedAndWhy) {
 }
 
 std::optional<std::string> mended(const CommandBatch& charge, const BatchResult& result, CallerWasTold told) {
-  const auto mending = FixedWindow::mend_late_charge(charge, result, told);
-  return mending ? std::optional{PrintToString(*mending)} : std::nullopt;
+  const CommandBatch mending = FixedWindow::mend_late_charges(charge, result, told);
+  return mending.empty() ? std::nullopt : std::optional{PrintToString(mending)};
 }
 
 TEST(LateCharge, ThatWasMadeIsGivenBackWhenItsCallerWasToldNo) {
   const std::string undo = "[EVALSHA adjust \"p:user_42:29012345\" -10 0]";
-  EXPECT_EQ(mended(kPipelined.charge(request(10)), replies({integer(10), integer(1)}), CallerWasTold::kNo), undo);
-  EXPECT_EQ(mended(kPipelined.charge(request(10)), replies({integer(101), integer(1)}), CallerWasTold::kNo), undo);
-  EXPECT_EQ(mended(kPipelined.charge(request(10)), replies({integer(10), error("OOM no")}), CallerWasTold::kNo), undo);
-  EXPECT_EQ(mended(kAtomic.charge(request(10)), replies({integer(10)}), CallerWasTold::kNo), undo);
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), CallerWasTold::kNo), undo);
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(101), integer(1)}), CallerWasTold::kNo), undo);
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), error("OOM no")}), CallerWasTold::kNo),
+            undo);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(10)}), CallerWasTold::kNo), undo);
 }
 
 TEST(LateCharge, ThatWasNotMadeIsNotGivenBack) {
-  EXPECT_EQ(mended(kPipelined.charge(request(10)), replies({error("OOM no"), integer(0)}), CallerWasTold::kNo),
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({error("OOM no"), integer(0)}), CallerWasTold::kNo),
             std::nullopt);
-  EXPECT_EQ(mended(kAtomic.charge(request(10)), replies({integer(-96)}), CallerWasTold::kNo), std::nullopt);
-  EXPECT_EQ(mended(kAtomic.charge(request(10)), replies({error("OOM no")}), CallerWasTold::kNo), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(-96)}), CallerWasTold::kNo), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({error("OOM no")}), CallerWasTold::kNo), std::nullopt);
   BatchResult reused = replies({integer(10), integer(1)});
   reused.replies.clear();  // whose room still holds what was there
-  EXPECT_EQ(mended(kPipelined.charge(request(10)), reused, CallerWasTold::kNo), std::nullopt);
-  EXPECT_EQ(mended(kAtomic.charge(request(10)), replies({}), CallerWasTold::kNo), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), reused, CallerWasTold::kNo), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({}), CallerWasTold::kNo), std::nullopt);
 }
 
 TEST(LateCharge, StandsWhenItsCallerWasToldYes) {
-  EXPECT_EQ(mended(kPipelined.charge(request(10)), replies({integer(10), integer(1)}), CallerWasTold::kYes),
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), CallerWasTold::kYes),
             std::nullopt);
-  EXPECT_EQ(mended(kAtomic.charge(request(10)), replies({integer(10)}), CallerWasTold::kYes), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(10)}), CallerWasTold::kYes), std::nullopt);
 }
 
 TEST(LateCharge, WithAnOperationIdStandsForTheRepetitionThatMayCome) {
-  EXPECT_EQ(mended(kAtomic.charge(request(10, "op-1")), replies({array({integer(10), integer(kMinute)})}),
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10, "op-1")), replies({array({integer(10), integer(kMinute)})}),
                    CallerWasTold::kNo),
             std::nullopt);
 }
@@ -377,10 +431,25 @@ TEST(LateCharge, WithAnOperationIdStandsForTheRepetitionThatMayCome) {
 TEST(LateCharge, WhoseReplyIsLostGetsItsExpiryAgainWhateverItsCallerWasTold) {
   for (const CallerWasTold told : {CallerWasTold::kYes, CallerWasTold::kNo}) {
     const BatchResult lost = testing::failure(Errc::kConnectionLost, true);
-    EXPECT_EQ(mended(kPipelined.charge(request(10)), lost, told), "[EXPIRE \"p:user_42:29012345\" 60]");
-    EXPECT_EQ(mended(kAtomic.charge(request(10)), lost, told), std::nullopt);
-    EXPECT_EQ(mended(kPipelined.charge(request(10)), testing::failure(Errc::kTimeout, false), told), std::nullopt);
+    EXPECT_EQ(mended(charge_of(kPipelined, request(10)), lost, told), "[EXPIRE \"p:user_42:29012345\" 60]");
+    EXPECT_EQ(mended(charge_of(kAtomic, request(10)), lost, told), std::nullopt);
+    EXPECT_EQ(mended(charge_of(kPipelined, request(10)), testing::failure(Errc::kTimeout, false), told), std::nullopt);
   }
+}
+
+TEST(LateCharge, OfManyIsMendedEachForItself) {
+  CommandBatch batch;
+  kPipelined.charge({"a", 10, kNow}, batch);
+  kPipelined.look({"b", 20, kNow}, batch);
+  kPipelined.charge({"c", 30, kNow}, batch);
+  kPipelined.charge({"d", 40, kNow}, batch);
+  const BatchResult answers =
+      replies({integer(10), integer(1), bulk("1"), error("OOM no"), integer(0), integer(140), integer(1)});
+  EXPECT_EQ(mended(batch, answers, CallerWasTold::kNo),
+            "[EVALSHA adjust \"p:a:29012345\" -10 0, EVALSHA adjust \"p:d:29012345\" -40 0]");
+  EXPECT_EQ(mended(batch, answers, CallerWasTold::kYes), std::nullopt);
+  EXPECT_EQ(mended(batch, testing::failure(Errc::kConnectionLost, true), CallerWasTold::kNo),
+            "[EXPIRE \"p:a:29012345\" 60, EXPIRE \"p:c:29012345\" 60, EXPIRE \"p:d:29012345\" 60]");
 }
 
 TEST(FixedWindow, TellsWhatItWasMadeWith) {

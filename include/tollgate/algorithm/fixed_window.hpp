@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstdint>
-#include <optional>
 #include <string>
 #include <string_view>
 
@@ -56,27 +55,31 @@ class FixedWindow {
   /// What to answer when Redis could not be asked and the FailurePolicy has decided. Throwing is the door's.
   [[nodiscard]] Decision fall_back(const Request& request, bool allowed, std::error_code failure) const;
 
+  // These append commands to a batch, which may carry many requests, and read the replies to them. `inflated_by`: what
+  // earlier charges of the same batch, denied and not yet undone, have put on the same counter; 0 or more.
+
   /// Charges request.tokens, 1 … limit.
-  [[nodiscard]] CommandBatch charge(const Request& request) const;
-  [[nodiscard]] Answer read_charge(const Request& request, const BatchResult& result) const;
+  void charge(const Request& request, CommandBatch& batch) const;
+  [[nodiscard]] Answer read_charge(const Request& request, const ReplyRange& replies,
+                                   std::int64_t inflated_by = 0) const;
 
   /// Reads the counter and charges nothing: allowed when request.tokens (0 or more) fit now.
-  [[nodiscard]] CommandBatch look(const Request& request) const;
-  [[nodiscard]] Answer read_look(const Request& request, const BatchResult& result) const;
+  void look(const Request& request, CommandBatch& batch) const;
+  [[nodiscard]] Answer read_look(const Request& request, const ReplyRange& replies, std::int64_t inflated_by = 0) const;
 
   /// Adds `tokens` to a window past the limit, or gives them back when negative. `window_counts`: the window has not
   /// ended, so a counter that is gone may be made anew. `once_id`, where given: done at most once under this name.
-  [[nodiscard]] CommandBatch adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
-                                    bool window_counts, std::string_view once_id = {}) const;
-  [[nodiscard]] Answer read_adjust(const Request& request, const BatchResult& result) const;
+  void adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens, bool window_counts,
+              std::string_view once_id, CommandBatch& batch) const;
+  [[nodiscard]] Answer read_adjust(const Request& request, const ReplyRange& replies) const;
 
-  [[nodiscard]] static Failure read_ping(const BatchResult& result);
+  [[nodiscard]] static Failure read_ping(const ReplyRange& replies);
 
-  /// What to post when a charge's outcome becomes known after its caller has gone: a charge that was made although the
-  /// caller was told no is given back; one whose reply is lost for good gets its expiry again, which the connection may
-  /// have swallowed. Nothing when there is nothing to mend.
-  [[nodiscard]] static std::optional<CommandBatch> mend_late_charge(const CommandBatch& charge,
-                                                                    const BatchResult& result, CallerWasTold told);
+  /// What to post when the outcome of a batch becomes known after its caller has gone: each charge that was made
+  /// although the caller was told no is given back; each whose reply is lost for good gets its expiry again, which the
+  /// connection may have swallowed. Empty when there is nothing to mend.
+  [[nodiscard]] static CommandBatch mend_late_charges(const CommandBatch& batch, const BatchResult& result,
+                                                      CallerWasTold told);
 
  private:
   [[nodiscard]] Answer decide(const Request& request, bool allowed, std::int64_t used) const;

@@ -1,7 +1,10 @@
-/// What Redis answers: one Reply per command, and the BatchResult that a client brings back for a whole batch.
+/// What Redis answers: one Reply per command, the BatchResult that a client brings back for a whole batch, and the
+/// ReplyRange that one request of it reads.
 /// Plain values. Thread safety: that of any value; distinct objects are independent.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -70,6 +73,31 @@ struct BatchResult {
   Failure failure;
 
   [[nodiscard]] bool ok() const noexcept { return !failure.code; }
+};
+
+/// Those replies of a result that belong to one request of the batch. Valid as long as the result is.
+class ReplyRange {
+ public:
+  /// All of them: the batch was one request. Implicit, for that is the rule.
+  ReplyRange(const BatchResult& result) noexcept  // NOLINT(google-explicit-constructor)
+      : ReplyRange{result, 0, result.replies.size()} {}
+  /// `count` from `first` on, or as many of those as there are.
+  ReplyRange(const BatchResult& result, std::size_t first, std::size_t count) noexcept
+      : result_(&result),
+        first_(std::min(first, result.replies.size())),
+        size_(std::min(count, result.replies.size() - first_)) {}
+
+  /// Of the whole batch.
+  [[nodiscard]] const Failure& failure() const noexcept { return result_->failure; }
+
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] const Reply& operator[](std::size_t index) const { return result_->replies[first_ + index]; }
+
+ private:
+  const BatchResult* result_;
+  std::size_t first_;
+  std::size_t size_;
 };
 
 }  // namespace tollgate::inline v0
