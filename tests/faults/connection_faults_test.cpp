@@ -44,6 +44,25 @@ TEST_F(ConnectionFaults, AFrozenServerHoldsACallUntilItsDeadlineAndTheLateCharge
   EXPECT_EQ(counter("u"), 1);
 }
 
+TEST_F(ConnectionFaults, AFrozenServerHoldsACallOfManyUntilItsDeadlineAndEachLateChargeIsUndone) {
+  const auto client = connect(server_.url(), kQuick);
+  RedisRateLimiter limiter{client, config()};
+  ASSERT_TRUE(limiter.check_and_consume("u", 1));
+  server_.pause();
+  const std::vector<ConsumeRequest> requests{{"u", 10}, {"v", 20}, {"u", 0}, {"u", 30}};
+  const auto start = Clock::now();
+  for (const Decision& decision : limiter.consume_all(requests)) {
+    EXPECT_FALSE(decision.allowed);
+    EXPECT_EQ(decision.failure, Errc::kTimeout);
+  }
+  EXPECT_LT(Clock::now() - start, 1s);
+  EXPECT_EQ(limiter.stats().in_doubt, 3U);
+  EXPECT_EQ(limiter.stats().in_doubt_tokens, 60U);
+  server_.resume();
+  EXPECT_TRUE(client->drain(Clock::now() + 5s));
+  EXPECT_TRUE(soon([&] { return counter("u") == 1 && counter("v") == 0; }));
+}
+
 TEST_F(ConnectionFaults, AFrozenServerIsNeitherReadyNorDrainedUntilItIsBack) {
   RedisRateLimiter limiter{connect(server_.url(), kQuick), config()};
   EXPECT_NO_THROW(limiter.ping());
@@ -267,6 +286,19 @@ TEST_F(ConnectionFaults, AConnectionCutBetweenIncrbyAndExpireLeavesNoImmortalKey
   EXPECT_TRUE(soon([&] { return counter("u") == 10; }));
   ASSERT_TRUE(client->drain(Clock::now() + 5s));
   EXPECT_GT(server_.command({"TTL", key("u")}).to_integer(), 0);
+}
+
+TEST_F(ConnectionFaults, ACallOfManyThatIsCutAtAnyByteLeavesNoImmortalKey) {
+  const std::vector<ConsumeRequest> requests{{"a", 1}, {"b", 2}, {"c", 3}};
+  for (std::size_t bytes = 1; bytes < 380; bytes += 7) {
+    const auto client = connect(gate_.url(), kPatient);
+    RedisRateLimiter limiter{client, config()};
+    ASSERT_TRUE(limiter.check_and_consume("warm", 0));
+    gate_.cut_after_request_bytes(bytes);
+    for (const Decision& decision : limiter.consume_all(requests)) EXPECT_FALSE(decision.allowed);
+    ASSERT_TRUE(client->drain(Clock::now() + 5s));
+    ASSERT_THAT(server_.keys_without_ttl(), ::testing::IsEmpty()) << bytes;
+  }
 }
 
 TEST_F(ConnectionFaults, FragmentsOfOneByteAreTheSameStream) {

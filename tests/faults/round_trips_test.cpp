@@ -88,5 +88,14 @@ TEST_F(RoundTrips, NoneWhenALookHasShownThatItCannotFit) {
   EXPECT_TRUE(limiter.check_and_consume("u", 1'000));
 }
 
+TEST_F(RoundTrips, OneForManyRequests) {
+  const std::vector<ConsumeRequest> requests{{"a", 1}, {"warm", 1}, {"b", kLimit + 1}, {"c", 0}, {"", 1}, {"d", 2}};
+  EXPECT_EQ(limiter_.consume_all(requests).size(), requests.size());
+  EXPECT_EQ(turns(), 1);
+  ASSERT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s));  // the undo's is another
+  EXPECT_EQ(turns(), 2);
+  EXPECT_EQ(counter("warm"), kLimit);
+}
+
 }  // namespace
 }  // namespace tollgate::tests

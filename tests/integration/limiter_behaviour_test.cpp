@@ -645,6 +645,43 @@ TEST_P(LimiterBehaviour, ManyThreadsOnOneUserAreAdmittedExactlyTheLimit) {
   EXPECT_EQ(counter("user"), kLimit);
 }
 
+TEST_P(LimiterBehaviour, ConsumeAllDecidesEachRequestOnItsOwnMerits) {
+  RedisRateLimiter limiter = this->limiter(100);
+  ASSERT_TRUE(limiter.check_and_consume("a", 90));
+  const std::vector<ConsumeRequest> requests{{"a", 20}, {"b", 100}, {"a", 10}, {"", 1}, {"a", 1}, {"b", 101}, {"b", 0}};
+  const auto decisions = limiter.consume_all(requests);
+  std::vector<bool> allowed;
+  for (const Decision& decision : decisions) allowed.push_back(decision.allowed);
+  EXPECT_EQ(allowed, (std::vector<bool>{false, true, true, false, false, false, true}));
+  EXPECT_EQ(decisions[0].remaining, 10);
+  EXPECT_EQ(decisions[2].remaining, 0);
+  EXPECT_EQ(decisions[3].failure, std::errc::invalid_argument);
+  let_posts_arrive();
+  EXPECT_EQ(counter("a"), 100);
+  EXPECT_EQ(counter("b"), 100);
+}
+
+TEST_P(LimiterBehaviour, ManyThreadsThatConsumeAllAreAdmittedExactlyTheLimit) {
+  constexpr int kThreads = 8;
+  constexpr int kCalls = 20;
+  constexpr std::int64_t kLimit = 1000;
+  const std::vector<ConsumeRequest> requests(300, {"user", 1});  // two round trips
+  RedisRateLimiter limiter = this->limiter(kLimit);
+  std::atomic<std::int64_t> admitted{0};
+  std::vector<std::thread> threads;
+  for (int i = 0; i < kThreads; ++i) {
+    threads.emplace_back([&] {
+      for (int call = 0; call < kCalls; ++call) {
+        for (const Decision& decision : limiter.consume_all(requests)) admitted += decision.allowed ? 1 : 0;
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  let_posts_arrive();
+  EXPECT_EQ(admitted, kLimit);
+  EXPECT_EQ(counter("user"), kLimit);
+}
+
 TEST_P(LimiterBehaviour, ManyThreadsThatReserveAndSettleLeaveWhatWasUsed) {
   constexpr int kThreads = 8;
   constexpr int kRequests = 100;

@@ -8,6 +8,7 @@
 #include <random>
 #include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "integration/plain_client.hpp"
 #include "integration/processes.hpp"
@@ -55,6 +56,14 @@ TEST(MixedFleet, ShareOneBudgetForTwentySecondsExactly) {
       while (Clock::now() < end) {
         const std::int64_t tokens = 1 + static_cast<std::int64_t>(random() % 200);
         ++counters->calls;
+        if (random() % 8 == 0) {
+          const std::vector<ConsumeRequest> many{{"shared", tokens}, {"another", 1}, {"shared", 1}, {"shared", 2}};
+          const auto decisions = limiter.consume_all(many);
+          for (const std::size_t own : {0U, 2U, 3U}) {
+            if (decisions[own].allowed) counters->admitted += many[own].tokens;
+          }
+          continue;
+        }
         if (limiter.check_and_consume("shared", tokens)) {
           counters->admitted += tokens;
         } else {

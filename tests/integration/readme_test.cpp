@@ -125,6 +125,11 @@ INSTANTIATE_TEST_SUITE_P(On, Examples,
                                            Example{"settle_in_another_process",
                                                    "reserved: 300 left\n"
                                                    "settled by the worker: 880 left\n"},
+                                           Example{"consume_many",
+                                                   "alice, 700 tokens: allowed, 300 left\n"
+                                                   "bob, 1500 tokens: denied for good\n"
+                                                   "alice, 400 tokens: denied until the minute ends\n"
+                                                   "alice, 300 tokens: allowed, 0 left\n"},
                                            Example{"atomic_admission",
                                                    "request-1: allowed, 400 left\n"
                                                    "request-2: denied, 400 left\n"
