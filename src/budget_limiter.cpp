@@ -247,10 +247,18 @@ BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfi
 
 BudgetLimiter::~BudgetLimiter() { events_->limiter_ends(); }
 
-Outcome BudgetLimiter::conclude(const Request& request, Answer answer) {
-  if (answer.failure.code) return fall_back(request, std::move(answer.failure));
-  if (share_ && answer.decision.allowed) share_->get().use(request.user_id, answer.minute, request.tokens);
-  return {answer.decision, {}, answer.decision.allowed, answer.minute};
+void BudgetLimiter::conclude(Question& question, Answer& answer) {
+  const Request& request = question.request;
+  Outcome& outcome = question.outcome;
+  question.next = Question::Next::kNothing;
+  if (answer.failure.code) {
+    outcome = fall_back(request, std::move(answer.failure));
+    return;
+  }
+  outcome.decision = answer.decision;
+  outcome.charged = answer.decision.allowed;
+  outcome.minute = answer.minute;
+  if (share_ && outcome.charged) share_->get().use(request.user_id, answer.minute, request.tokens);
 }
 
 /// The FailurePolicy's answer. What kAllow lets pass is taken to be charged when it may have been; what is granted from
@@ -305,8 +313,9 @@ void BudgetLimiter::ask(std::span<Question> questions, const CallOptions& option
     }
     if (batch.empty()) return;
 
+    static const std::shared_ptr<ReplyHandler> kNobody;
     const auto era = events_->era();
-    const BatchResult result = client_->execute(batch, options.deadline, charges ? late_charge_ : nullptr);
+    const BatchResult result = client_->execute(batch, options.deadline, charges ? late_charge_ : kNobody);
     bool undoes = false;
     for (std::size_t i = 0; i < questions.size(); ++i) {
       Question& question = questions[i];
@@ -331,8 +340,11 @@ void BudgetLimiter::read_look(Question& question, const ReplyRange& replies, std
   events_->asked(LimiterEvents::Question::kLook, era, answer.failure);
   if (!answer.failure.code) remember_left(question, answer);
   const bool fits = !answer.failure.code && answer.decision.allowed && question.request.tokens > 0;
-  question.next = fits ? Question::Next::kCharge : Question::Next::kNothing;
-  if (!fits) question.outcome = conclude(question.request, std::move(answer));
+  if (fits) {
+    question.next = Question::Next::kCharge;
+  } else {
+    conclude(question, answer);
+  }
 }
 
 void BudgetLimiter::read_charge(Question& question, const ReplyRange& replies, std::int64_t inflated_by,
@@ -342,8 +354,7 @@ void BudgetLimiter::read_charge(Question& question, const ReplyRange& replies, s
   if (answer.failure.may_have_executed) tally_->count_in_doubt(question.request.tokens);
   if (!answer.failure.code) remember_charge(question, answer);
   question.must_undo = answer.must_undo;
-  question.next = Question::Next::kNothing;
-  question.outcome = conclude(question.request, std::move(answer));
+  conclude(question, answer);
 }
 
 /// What those of `earlier` that are about to be undone have put on the user's counter.

@@ -101,7 +101,7 @@ class BudgetLimiter {
   void remember_charge(const Question& question, const algorithm::Answer& answer);
   void post_settlement(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
                        std::string_view once_id) noexcept;
-  [[nodiscard]] Outcome conclude(const algorithm::Request& request, algorithm::Answer answer);
+  void conclude(Question& question, algorithm::Answer& answer);
   [[nodiscard]] Outcome fall_back(const algorithm::Request& request, Failure failure);
 
   const RateLimitConfig config_;
@@ -114,7 +114,7 @@ class BudgetLimiter {
   const std::shared_ptr<LimiterEvents> events_;
   const std::shared_ptr<PostHandler> undos_;
   const std::shared_ptr<PostHandler> settlements_;
-  const std::shared_ptr<LateCharge> late_charge_;
+  const std::shared_ptr<ReplyHandler> late_charge_;
 };
 
 }  // namespace tollgate::inline v0
