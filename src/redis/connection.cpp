@@ -1,7 +1,9 @@
 #include "redis/connection.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -25,6 +27,15 @@ redisContext* adopt(int descriptor) {
   return context;
 }
 
+// The longest that a recv may block. The kernel's timeout overshoots, so the end of a wait is polled for.
+constexpr std::chrono::milliseconds kReceiveTimeout{20};
+
+bool make_blocking(int descriptor) noexcept {
+  const timeval timeout{0, std::chrono::microseconds{kReceiveTimeout}.count()};
+  return ::setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) == 0 &&
+         ::fcntl(descriptor, F_SETFL, 0) == 0;
+}
+
 // At once; the next call reads on. A peer that floods would be read for ever.
 constexpr int kMostReads = 64;
 
@@ -32,13 +43,15 @@ Failure lost(std::string detail) { return {Errc::kConnectionLost, true, std::mov
 
 }  // namespace
 
-Connection::Connection(int descriptor) : context_(adopt(descriptor)), parser_(*context_->reader) {}
+Connection::Connection(int descriptor)
+    : context_(adopt(descriptor)), parser_(*context_->reader), may_block_(make_blocking(descriptor)) {}
 
 std::size_t Connection::send() noexcept {
   std::size_t sent = 0;
   while (sent < outgoing.size()) {
-    // MSG_NOSIGNAL: a peer that has closed must not raise SIGPIPE in somebody's program.
-    const ssize_t count = ::send(descriptor(), outgoing.data() + sent, outgoing.size() - sent, MSG_NOSIGNAL);
+    // A peer that has closed must not raise SIGPIPE in somebody's program.
+    constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
+    const ssize_t count = ::send(descriptor(), outgoing.data() + sent, outgoing.size() - sent, kFlags);
     if (count < 0) {
       if (errno == EINTR) continue;
       closing = errno != EAGAIN && errno != EWOULDBLOCK;
@@ -61,10 +74,20 @@ bool Connection::wait(Deadline deadline, bool for_write) const noexcept {
   }
 }
 
-Failure Connection::receive(std::vector<Reply>& replies) {
+Failure Connection::receive(std::vector<Reply>& replies) { return read(MSG_DONTWAIT, replies); }
+
+Failure Connection::wait_and_receive(Deadline deadline, bool for_write, std::vector<Reply>& replies) {
+  if (may_block_ && !for_write && deadline - std::chrono::steady_clock::now() > 2 * kReceiveTimeout) {
+    return read(0, replies);
+  }
+  return wait(deadline, for_write) ? receive(replies) : Failure{};
+}
+
+/// `flags` are those of the first recv; the others never wait.
+Failure Connection::read(int flags, std::vector<Reply>& replies) {
   std::array<char, 16'384> buffer;
-  for (int reads = 0; reads < kMostReads; ++reads) {
-    const ssize_t count = ::recv(descriptor(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  for (int reads = 0; reads < kMostReads; ++reads, flags = MSG_DONTWAIT) {
+    const ssize_t count = ::recv(descriptor(), buffer.data(), buffer.size(), flags);
     if (count == 0) return lost("Redis closed it");
     if (count < 0) {
       if (errno == EINTR) continue;

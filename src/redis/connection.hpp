@@ -1,6 +1,5 @@
-/// One established connection: the owner of a redisContext. Its descriptor is non-blocking; every wait is a poll with
-/// the caller's deadline. Writing touches only the descriptor and `outgoing`, reading only the parser, so that one
-/// thread may write while another reads.
+/// One established connection: the owner of a redisContext. Every wait ends by the caller's deadline. Writing touches
+/// only the descriptor and `outgoing`, reading only the parser, so that one thread may write while another reads.
 /// Thread safety: one writer and one reader at a time.
 #pragma once
 
@@ -21,7 +20,7 @@ class Connection {
  public:
   using Deadline = std::chrono::steady_clock::time_point;
 
-  /// Takes over `descriptor`, which must be connected, non-blocking and close-on-exec; also when it throws.
+  /// Takes over `descriptor`, which must be connected and close-on-exec; also when it throws.
   explicit Connection(int descriptor);
 
   [[nodiscard]] int descriptor() const noexcept { return context_->fd; }
@@ -38,6 +37,10 @@ class Connection {
   /// Appends to `replies` what can be read without waiting. A failure means that the connection has ended.
   [[nodiscard]] Failure receive(std::vector<Reply>& replies);
 
+  /// Waits as wait() does, or for a shorter while, and then reads as receive() does: one system call where the deadline
+  /// is far.
+  [[nodiscard]] Failure wait_and_receive(Deadline deadline, bool for_write, std::vector<Reply>& replies);
+
   // The writer's; guarded by the Pipeline's lock between turns.
   std::string outgoing;  // the bytes that the writer is sending, and the rest of an exchange that left in part
   bool writing = false;  // somebody is the writer
@@ -49,8 +52,11 @@ class Connection {
     void operator()(redisContext* context) const noexcept { redisFree(context); }
   };
 
+  [[nodiscard]] Failure read(int flags, std::vector<Reply>& replies);
+
   std::unique_ptr<redisContext, FreeContext> context_;
   ReplyParser parser_;
+  const bool may_block_;  // in recv: it has a timeout
 };
 
 }  // namespace tollgate::inline v0

@@ -311,9 +311,8 @@ void Pipeline::receive(Lock& lock, Time until) {
   const std::size_t in_flight = queue_.in_flight();
   lock.unlock();
   const Time before = Clock::now();
-  if (until > before) static_cast<void>(connection->wait(until, blocked_on_write));
+  Failure failure = connection->wait_and_receive(until, blocked_on_write, replies_);
   const Time after = Clock::now();
-  Failure failure = connection->receive(replies_);
   lock.lock();
   if (connection_ != connection) return replies_.clear();  // dropped meanwhile; its exchanges have been told
 
