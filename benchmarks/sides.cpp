@@ -1,0 +1,151 @@
+#include "sides.hpp"
+
+#include <hiredis/hiredis.h>
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <utility>
+
+#include "plain_limiter.hpp"
+#include "tollgate/redis/connect.hpp"
+#include "tollgate/redis/url.hpp"
+#include "tollgate/redis_rate_limiter.hpp"
+
+namespace tollgate::benchmarks {
+namespace {
+
+using tests::PlainLimiter;
+
+/// Patient, so that a machine that stalls makes a slow call and no failed one.
+constexpr std::chrono::seconds kTimeout{20};
+
+void check(bool as_expected) {
+  if (!as_expected) throw std::runtime_error("a decision was not what it has to be");
+}
+
+// --- tollgate
+
+Side tollgate_side(const SideOptions& options, const Users& users) {
+  auto limiters = std::make_shared<std::vector<RedisRateLimiter>>();
+  for (int i = 0; i < options.clients; ++i) {
+    limiters->emplace_back(connect(options.url, {.connect_timeout = kTimeout, .command_timeout = kTimeout}),
+                           options.config);
+  }
+  return {.threads = options.threads, .make_call = [limiters, &users](int thread) -> Call {
+            RedisRateLimiter& limiter = (*limiters)[static_cast<std::size_t>(thread) % limiters->size()];
+            return [limiters, &limiter, queue = Queue{users, thread}]() mutable {
+              const Users::Request request = queue.next();
+              check(limiter.check_and_consume(request.user) == request.allowed);
+              return 1;
+            };
+          }};
+}
+
+Side pipelined_side(SideOptions options, const Users& users) {
+  options.config.admission = Admission::kPipelined;
+  return tollgate_side(options, users);
+}
+
+// --- plain hiredis
+
+std::shared_ptr<PlainLimiter> connect_plainly(const SideOptions& options) {
+  const Url url = Url::parse(options.url);
+  redisContext* context = url.scheme() == Url::Scheme::kUnix ? redisConnectUnix(url.path().c_str())
+                                                             : redisConnect(url.host().c_str(), url.port());
+  return std::make_shared<PlainLimiter>(context, options.config.max_tokens_per_minute);
+}
+
+Call call_one(std::shared_ptr<PlainLimiter> limiter, const Users& users, int thread) {
+  return [limiter = std::move(limiter), queue = Queue{users, thread}]() mutable {
+    const Users::Request request = queue.next();
+    check(limiter->check_and_consume(request.user) == request.allowed);
+    return 1;
+  };
+}
+
+Side connection_per_thread(const SideOptions& options, const Users& users) {
+  return {.threads = options.threads,
+          .make_call = [options, &users](int thread) { return call_one(connect_plainly(options), users, thread); }};
+}
+
+Side lone_plain_times_threads(const SideOptions& options, const Users& users) {
+  Side side = connection_per_thread(options, users);
+  side.factor = std::exchange(side.threads, 1);
+  return side;
+}
+
+Side one_connection_with_mutex(const SideOptions& options, const Users& users) {
+  const auto mutex = std::make_shared<std::mutex>();
+  return {.threads = options.threads,
+          .make_call = [mutex, limiter = connect_plainly(options), &users](int thread) -> Call {
+            return [mutex, call = call_one(limiter, users, thread)] {
+              const std::lock_guard lock{*mutex};
+              return call();
+            };
+          }};
+}
+
+Call call_many(std::shared_ptr<PlainLimiter> limiter, int depth, const Users& users, int thread) {
+  std::vector<const std::string*> asking(static_cast<std::size_t>(depth));
+  return [limiter = std::move(limiter), asking, queue = Queue{users, thread}]() mutable {
+    std::size_t expected = 0;
+    for (const std::string*& user : asking) {
+      const Users::Request request = queue.next();
+      user = &request.user;
+      if (request.allowed) ++expected;
+    }
+    check(limiter->check_and_consume_all(asking) == expected);
+    return static_cast<int>(asking.size());
+  };
+}
+
+Side plain_depth(const SideOptions& options, const Users& users) {
+  return {.threads = options.threads, .make_call = [options, &users](int thread) {
+            return call_many(connect_plainly(options), options.depth, users, thread);
+          }};
+}
+
+/// What Redis decides at most when nobody waits for a single decision: two connections, each with deep batches.
+Side ceiling(SideOptions options, const Users& users) {
+  options.threads = 2;
+  options.depth = 512;
+  return plain_depth(options, users);
+}
+
+using MakeSide = Side (*)(const SideOptions&, const Users&);
+
+const std::vector<std::pair<std::string, MakeSide>>& sides() {
+  static const std::vector<std::pair<std::string, MakeSide>> all{
+      {"tollgate", tollgate_side},
+      {"tollgate_pipelined", [](const SideOptions& o, const Users& users) { return pipelined_side(o, users); }},
+      {"connection_per_thread", connection_per_thread},
+      {"one_connection_with_mutex", one_connection_with_mutex},
+      {"lone_plain_times_threads", lone_plain_times_threads},
+      {"plain_depth", plain_depth},
+      {"ceiling", [](const SideOptions& o, const Users& users) { return ceiling(o, users); }},
+  };
+  return all;
+}
+
+}  // namespace
+
+const std::vector<std::string>& side_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> result;
+    for (const auto& [name, make] : sides()) result.push_back(name);
+    return result;
+  }();
+  return names;
+}
+
+Side make_side(const std::string& name, const SideOptions& options, const Users& users) {
+  for (const auto& [known, make] : sides()) {
+    if (known == name) return make(options, users);
+  }
+  throw std::invalid_argument("no side is called " + name);
+}
+
+}  // namespace tollgate::benchmarks
