@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -158,17 +159,28 @@ void TcpGate::reset_all() {
   links_.clear();
 }
 
+TcpGate::Clock::time_point TcpGate::earliest_due() const {
+  auto earliest = Clock::time_point::max();
+  for (const Link& link : links_) {
+    for (const Pipe* pipe : {&link.requests, &link.replies}) {
+      if (!pipe->chunks.empty()) earliest = std::min(earliest, std::max(pipe->chunks.front().due, pipe->next_fragment));
+    }
+  }
+  return earliest;
+}
+
 void TcpGate::run() {
+  ::prctl(PR_SET_TIMERSLACK, 1UL);  // ns: or else delays last up to 50 us longer
   std::vector<pollfd> entries;
   while (!stop_) {
-    bool timed = false;
+    Clock::time_point next_due;
     {
       const std::lock_guard lock{mutex_};
       for (Link& link : links_) {
         let_out(link, true);
         let_out(link, false);
-        timed = timed || !link.requests.chunks.empty() || !link.replies.chunks.empty();
       }
+      next_due = earliest_due();
       if (cut_) {
         reset_all();
         cut_ = false;
@@ -188,8 +200,11 @@ void TcpGate::run() {
         entries.push_back({link.server, events, 0});
       }
     }
-    const timespec nap{0, 200'000};
-    ::ppoll(entries.data(), entries.size(), timed ? &nap : nullptr, nullptr);
+    // What is overdue is withheld, or the peer does not take it: that is looked at again a little later.
+    const auto now = Clock::now();
+    const auto nap = std::chrono::nanoseconds{next_due > now ? next_due - now : std::chrono::microseconds{200}};
+    const timespec time{nap.count() / 1'000'000'000, nap.count() % 1'000'000'000};
+    ::ppoll(entries.data(), entries.size(), next_due != Clock::time_point::max() ? &time : nullptr, nullptr);
 
     const std::lock_guard lock{mutex_};
     std::array<char, 64> wakes;

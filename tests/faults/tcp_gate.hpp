@@ -122,6 +122,7 @@ class TcpGate {
   void falsify(std::string& replies);
   void let_out(Link& link, bool to_server);
   void reset_all();
+  [[nodiscard]] Clock::time_point earliest_due() const;  // max: nothing is
   [[nodiscard]] int connect_to_server() const;
 
   std::uint16_t port_ = 0;
