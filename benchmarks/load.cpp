@@ -12,6 +12,7 @@
 #include <time.h>
 
 #include <algorithm>
+#include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
@@ -269,11 +270,9 @@ struct Figure {
   const char* name;
   double Measured::*value;
 };
-constexpr Figure kFigures[] = {{"decisions_per_second", &Measured::decisions_per_second},
-                               {"p50_us", &Measured::p50_us},
-                               {"p99_us", &Measured::p99_us},
-                               {"p999_us", &Measured::p999_us},
-                               {"redis_cpu_us", &Measured::redis_us}};
+constexpr std::array kFigures{Figure{"decisions_per_second", &Measured::decisions_per_second},
+                              Figure{"p50_us", &Measured::p50_us}, Figure{"p99_us", &Measured::p99_us},
+                              Figure{"p999_us", &Measured::p999_us}, Figure{"redis_cpu_us", &Measured::redis_us}};
 
 std::string json(const Scenario& s) {
   return fmt::format(

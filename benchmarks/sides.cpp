@@ -2,6 +2,7 @@
 
 #include <hiredis/hiredis.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <memory>
@@ -28,25 +29,53 @@ void check(bool as_expected) {
 
 // --- tollgate
 
-Side tollgate_side(const SideOptions& options, const Users& users) {
-  auto limiters = std::make_shared<std::vector<RedisRateLimiter>>();
+/// One per client.
+std::vector<std::shared_ptr<RedisRateLimiter>> make_limiters(const SideOptions& options) {
+  std::vector<std::shared_ptr<RedisRateLimiter>> limiters;
   for (int i = 0; i < options.clients; ++i) {
-    limiters->emplace_back(connect(options.url, {.connect_timeout = kTimeout, .command_timeout = kTimeout}),
-                           options.config);
+    limiters.push_back(std::make_shared<RedisRateLimiter>(
+        connect(options.url, {.connect_timeout = kTimeout, .command_timeout = kTimeout}), options.config));
   }
-  return {.threads = options.threads, .make_call = [limiters, &users](int thread) -> Call {
-            RedisRateLimiter& limiter = (*limiters)[static_cast<std::size_t>(thread) % limiters->size()];
-            return [limiters, &limiter, queue = Queue{users, thread}]() mutable {
+  return limiters;
+}
+
+Side tollgate_side(const SideOptions& options, const Users& users) {
+  return {.threads = options.threads, .make_call = [limiters = make_limiters(options), &users](int thread) -> Call {
+            const auto limiter = limiters[static_cast<std::size_t>(thread) % limiters.size()];
+            return [limiter, queue = Queue{users, thread}]() mutable {
               const Users::Request request = queue.next();
-              check(limiter.check_and_consume(request.user) == request.allowed);
+              check(limiter->check_and_consume(request.user) == request.allowed);
               return 1;
             };
           }};
 }
 
-Side pipelined_side(SideOptions options, const Users& users) {
+Side tollgate_pipelined(const SideOptions& given, const Users& users) {
+  SideOptions options = given;
   options.config.admission = Admission::kPipelined;
   return tollgate_side(options, users);
+}
+
+Call consume_many(std::shared_ptr<RedisRateLimiter> limiter, int depth, const Users& users, int thread) {
+  std::vector<ConsumeRequest> requests(static_cast<std::size_t>(depth));
+  return [limiter = std::move(limiter), requests, queue = Queue{users, thread}]() mutable {
+    std::ptrdiff_t expected = 0;
+    for (ConsumeRequest& request : requests) {
+      const Users::Request next = queue.next();
+      request.user_id = next.user;
+      if (next.allowed) ++expected;
+    }
+    const std::vector<Decision> decisions = limiter->consume_all(requests);
+    check(std::count_if(decisions.begin(), decisions.end(), [](const Decision& d) { return d.allowed; }) == expected);
+    return static_cast<int>(decisions.size());
+  };
+}
+
+Side consume_all(const SideOptions& options, const Users& users) {
+  return {.threads = options.threads,
+          .make_call = [limiters = make_limiters(options), depth = options.depth, &users](int thread) {
+            return consume_many(limiters[static_cast<std::size_t>(thread) % limiters.size()], depth, users, thread);
+          }};
 }
 
 // --- plain hiredis
@@ -109,7 +138,8 @@ Side plain_depth(const SideOptions& options, const Users& users) {
 }
 
 /// What Redis decides at most when nobody waits for a single decision: two connections, each with deep batches.
-Side ceiling(SideOptions options, const Users& users) {
+Side ceiling(const SideOptions& given, const Users& users) {
+  SideOptions options = given;
   options.threads = 2;
   options.depth = 512;
   return plain_depth(options, users);
@@ -120,12 +150,13 @@ using MakeSide = Side (*)(const SideOptions&, const Users&);
 const std::vector<std::pair<std::string, MakeSide>>& sides() {
   static const std::vector<std::pair<std::string, MakeSide>> all{
       {"tollgate", tollgate_side},
-      {"tollgate_pipelined", [](const SideOptions& o, const Users& users) { return pipelined_side(o, users); }},
+      {"tollgate_pipelined", tollgate_pipelined},
+      {"consume_all", consume_all},
       {"connection_per_thread", connection_per_thread},
       {"one_connection_with_mutex", one_connection_with_mutex},
       {"lone_plain_times_threads", lone_plain_times_threads},
       {"plain_depth", plain_depth},
-      {"ceiling", [](const SideOptions& o, const Users& users) { return ceiling(o, users); }},
+      {"ceiling", ceiling},
   };
   return all;
 }
