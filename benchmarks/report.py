@@ -44,7 +44,7 @@ def target_rows(comparison):
     for target in comparison["targets"]:
         ratio = comparison["ratios"][target["figure"]]
         value = ratio[target["statistic"]]
-        measured = f"{ratio['median']:.2f} ({ratio['lowest']:.2f} … {ratio['highest']:.2f})"
+        measured = spread(comparison, target["figure"])
         if target["statistic"] == "upper_quartile":
             measured += f", upper quartile {value:.2f}"
         sign, limit = bound(target)
@@ -153,12 +153,12 @@ SECTIONS = [
     ("false_denials", "False denials", as_it_is),
 ]
 
-# --- plots: file, title, figure, factor, label of the axis
+# --- plots: file, title, figure, factor, label and kind of the axis
 
 PLOTS = [
-    ("throughput", "Throughput", "decisions_per_second", 1e-3, "thousand decisions per second"),
-    ("p99", "Latency, 99th percentile", "p99_us", 1, "µs"),
-    ("redis_cpu", "Redis CPU per decision", "redis_cpu_us", 1, "µs of CPU per decision"),
+    ("throughput", "Throughput", "decisions_per_second", 1e-3, "thousand decisions per second", "set yrange [0:*]"),
+    ("p99", "Latency, 99th percentile", "p99_us", 1, "µs per call", "set logscale y"),
+    ("redis_cpu", "Redis CPU per decision", "redis_cpu_us", 1, "µs of CPU per decision", "set logscale y"),
 ]
 SIDES = [("ours", "tollgate, one shared client", "#0b6e4f"), ("against", "plain hiredis, a connection per thread", "#c44536")]
 
@@ -177,7 +177,7 @@ def points(comparison, side, figure, factor):
     return f"{comparison['parameters']['threads']} {median(comparison, side, figure) * factor} {min(values)} {max(values)}"
 
 
-def plot(comparisons, file, title, figure, factor, label):
+def plot(comparisons, file, title, figure, factor, label, axis):
     data = [f"${side} << EOD\n" + "\n".join(points(c, side, figure, factor) for c in comparisons) + "\nEOD\n"
             for side, *_ in SIDES]
     lines = [f"${side} using 1:2:3:4 with yerrorlines title '{name}' linecolor '{color}' linewidth 2 pointtype 7 pointsize 0.6"
@@ -192,11 +192,11 @@ set ylabel '{label}'
 set logscale x 2
 set xrange [0.9:290]
 set xtics (1, 2, 4, 16, 64, 256)
-set yrange [0:*]
+{axis}
 set grid ytics linecolor '#dddddd'
 set border 3
 set tics nomirror
-set key outside bottom center horizontal
+set key outside bottom center horizontal height 1
 {''.join(data)}plot {', '.join(lines)}
 """
     subprocess.run(["gnuplot"], input=script, text=True, check=True)
@@ -206,8 +206,8 @@ def main():
     folder = pathlib.Path(sys.argv[1])
     results = json.loads((folder / "results.json").read_text())
     (folder / "results.md").write_text(markdown(results))
-    for name, title, figure, factor, label in PLOTS:
-        plot(by_threads(results["comparisons"]), folder / f"{name}.svg", title, figure, factor, label)
+    for name, *what in PLOTS:
+        plot(by_threads(results["comparisons"]), folder / f"{name}.svg", *what)
 
 
 if __name__ == "__main__":

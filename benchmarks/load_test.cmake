@@ -1,0 +1,33 @@
+# Whether `load` measures something on each side, says so in JSON, and refuses wrong arguments.
+# Usage: cmake -DLOAD=<the program> -P load_test.cmake
+
+function(expect_figures)
+  execute_process(COMMAND "${LOAD}" rounds=1 seconds=0.1 ${ARGN} OUTPUT_VARIABLE json RESULT_VARIABLE result)
+  if(NOT result EQUAL 0)
+    message(FATAL_ERROR "load ${ARGN}: ended with ${result}")
+  endif()
+  foreach(side IN ITEMS ours against)
+    foreach(figure IN ITEMS decisions_per_second p50_us p99_us p999_us redis_cpu_us)
+      string(JSON value GET "${json}" rounds 0 ${side} ${figure})
+      if(NOT value GREATER 0)
+        message(FATAL_ERROR "load ${ARGN}: ${figure} of ${side} is ${value}")
+      endif()
+      string(JSON ratio GET "${json}" ratios ${figure} median)
+    endforeach()
+  endforeach()
+endfunction()
+
+function(expect_refusal argument message)
+  execute_process(COMMAND "${LOAD}" ${argument} ERROR_VARIABLE error OUTPUT_QUIET RESULT_VARIABLE result)
+  if(result EQUAL 0 OR NOT error MATCHES "${message}")
+    message(FATAL_ERROR "load ${argument}: ended with ${result} and said: ${error}")
+  endif()
+endfunction()
+
+expect_figures(threads=2)
+expect_figures(threads=2 users=3 mix=mixed admission=atomic transport=unix against=one_connection_with_mutex)
+expect_figures(threads=2 mix=deny depth=8 ours=consume_all against=plain_depth)
+expect_figures(threads=2 transport=gate rate=500 clients=2 against=lone_plain_times_threads)
+expect_refusal(thread=2 "thread=2: the keys are threads, ")
+expect_refusal(threads=0 "threads=0: must be 1 … 4096")
+expect_refusal(mix=some "mix=some: must be one of allow, deny, mixed")
