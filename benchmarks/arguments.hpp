@@ -41,7 +41,8 @@ class Arguments {
   }
 
   /// `otherwise`: the first choice when empty.
-  std::string choice(const std::string& key, const std::vector<std::string>& choices, std::string otherwise = {}) {
+  std::string choice(const std::string& key, const std::vector<std::string>& choices,
+                     const std::string& otherwise = {}) {
     known_.push_back(key);
     const auto found = given_.find(key);
     if (found == given_.end()) return otherwise.empty() ? choices.front() : otherwise;

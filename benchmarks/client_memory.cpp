@@ -54,6 +54,7 @@ std::int64_t ask(RedisRateLimiter& limiter, int threads, int times, std::int64_t
     return denied;
   };
   std::vector<std::future<std::int64_t>> pool;
+  pool.reserve(static_cast<std::size_t>(threads));
   for (int i = 0; i < threads; ++i) pool.push_back(std::async(std::launch::async, ask_for_some));
   std::int64_t denied = 0;
   for (auto& thread : pool) denied += thread.get();

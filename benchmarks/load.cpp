@@ -9,13 +9,13 @@
 // one line on stderr.
 #include <fmt/format.h>
 #include <sys/prctl.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <ctime>
 #include <exception>
 #include <future>
 #include <latch>
@@ -161,7 +161,9 @@ Measured measure(const Scenario& scenario, const Side& side, const RedisServer& 
   std::latch start{1};
   Window window;
   std::vector<std::future<Tally>> threads;
+  threads.reserve(static_cast<std::size_t>(side.threads));
   std::vector<Call> calls;
+  calls.reserve(threads.capacity());
   for (int i = 0; i < side.threads; ++i) calls.push_back(side.make_call(i));
   for (const Call& call : calls) {
     threads.push_back(std::async(std::launch::async, [&, number = threads.size()] {
@@ -286,6 +288,7 @@ std::string json(const Scenario& s) {
 template <class TextOf>
 std::string json_of_figures(TextOf text_of) {
   std::vector<std::string> members;
+  members.reserve(kFigures.size());
   for (const Figure& figure : kFigures) members.push_back(fmt::format(R"("{}":{})", figure.name, text_of(figure)));
   return fmt::format("{{{}}}", fmt::join(members, ","));
 }

@@ -32,6 +32,7 @@ void check(bool as_expected) {
 /// One per client.
 std::vector<std::shared_ptr<RedisRateLimiter>> make_limiters(const SideOptions& options) {
   std::vector<std::shared_ptr<RedisRateLimiter>> limiters;
+  limiters.reserve(static_cast<std::size_t>(options.clients));
   for (int i = 0; i < options.clients; ++i) {
     limiters.push_back(std::make_shared<RedisRateLimiter>(
         connect(options.url, {.connect_timeout = kTimeout, .command_timeout = kTimeout}), options.config));
@@ -41,8 +42,8 @@ std::vector<std::shared_ptr<RedisRateLimiter>> make_limiters(const SideOptions& 
 
 Side tollgate_side(const SideOptions& options, const Users& users) {
   return {.threads = options.threads, .make_call = [limiters = make_limiters(options), &users](int thread) -> Call {
-            const auto limiter = limiters[static_cast<std::size_t>(thread) % limiters.size()];
-            return [limiter, queue = Queue{users, thread}]() mutable {
+            return [limiter = limiters[static_cast<std::size_t>(thread) % limiters.size()],
+                    queue = Queue{users, thread}]() mutable {
               const Users::Request request = queue.next();
               check(limiter->check_and_consume(request.user) == request.allowed);
               return 1;
@@ -107,12 +108,18 @@ Side lone_plain_times_threads(const SideOptions& options, const Users& users) {
 }
 
 Side one_connection_with_mutex(const SideOptions& options, const Users& users) {
-  const auto mutex = std::make_shared<std::mutex>();
-  return {.threads = options.threads,
-          .make_call = [mutex, limiter = connect_plainly(options), &users](int thread) -> Call {
-            return [mutex, call = call_one(limiter, users, thread)] {
-              const std::lock_guard lock{*mutex};
-              return call();
+  struct Shared {
+    std::mutex mutex;
+    std::shared_ptr<PlainLimiter> limiter;
+  };
+  const auto shared = std::make_shared<Shared>();
+  shared->limiter = connect_plainly(options);
+  return {.threads = options.threads, .make_call = [shared, &users](int thread) -> Call {
+            return [shared, queue = Queue{users, thread}]() mutable {
+              const Users::Request request = queue.next();
+              const std::lock_guard lock{shared->mutex};
+              check(shared->limiter->check_and_consume(request.user) == request.allowed);
+              return 1;
             };
           }};
 }

@@ -45,11 +45,12 @@ class Users {
 
   void use_up(const testing::RedisServer& server, const std::string& minute) const {
     if (used_up_.empty()) return;
-    const Reply reply = server.command({"EVAL",
-                                        "for i = 0, ARGV[1] - 1 do "
-                                        "redis.call('SET', 'ractogateway:ratelimit:over_' .. i .. ':' .. ARGV[2], "
-                                        "ARGV[3], 'EX', 180) end",
-                                        "0", std::to_string(used_up_.size()), minute, std::to_string(kLimit)});
+    const std::string script = R"(
+      for i = 0, ARGV[1] - 1 do
+        redis.call('SET', 'ractogateway:ratelimit:over_' .. i .. ':' .. ARGV[2], ARGV[3], 'EX', 180)
+      end)";
+    const Reply reply =
+        server.command({"EVAL", script, "0", std::to_string(used_up_.size()), minute, std::to_string(kLimit)});
     if (reply.is_error()) throw std::runtime_error(reply.text());
   }
 
