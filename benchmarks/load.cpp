@@ -132,9 +132,8 @@ Tally call_when_due(const Call& call, const Window& window, Clock::duration offs
     const bool begins = Clock::now() < window.end;
     const int decisions = begins ? call() : 0;
     const auto end = begins ? Clock::now() : window.end;
-    if (due < window.begin) continue;
-    tally.latencies.add(end - due);
-    if (end <= window.end) tally.decisions += decisions;
+    if (end > window.begin && end <= window.end) tally.decisions += decisions;
+    if (due >= window.begin) tally.latencies.add(end - due);
   }
   return tally;
 }

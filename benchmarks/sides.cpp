@@ -88,8 +88,8 @@ std::shared_ptr<PlainLimiter> connect_plainly(const SideOptions& options) {
   return std::make_shared<PlainLimiter>(context, options.config.max_tokens_per_minute);
 }
 
-Call call_one(std::shared_ptr<PlainLimiter> limiter, const Users& users, int thread) {
-  return [limiter = std::move(limiter), queue = Queue{users, thread}]() mutable {
+Call call_one(std::shared_ptr<PlainLimiter> limiter, Queue requests) {
+  return [limiter = std::move(limiter), queue = requests]() mutable {
     const Users::Request request = queue.next();
     check(limiter->check_and_consume(request.user) == request.allowed);
     return 1;
@@ -97,13 +97,23 @@ Call call_one(std::shared_ptr<PlainLimiter> limiter, const Users& users, int thr
 }
 
 Side connection_per_thread(const SideOptions& options, const Users& users) {
-  return {.threads = options.threads,
-          .make_call = [options, &users](int thread) { return call_one(connect_plainly(options), users, thread); }};
+  return {.threads = options.threads, .make_call = [options, &users](int thread) {
+            return call_one(connect_plainly(options), {users, thread});
+          }};
 }
 
 Side lone_plain_times_threads(const SideOptions& options, const Users& users) {
   Side side = connection_per_thread(options, users);
   side.factor = std::exchange(side.threads, 1);
+  return side;
+}
+
+/// Whatever tollgate's users get. A plain denial takes two round trips.
+Side lone_plain_allowed_times_threads(const SideOptions& options, const Users& users) {
+  Side side = lone_plain_times_threads(options, users);
+  side.make_call = [options, &users](int thread) {
+    return call_one(connect_plainly(options), {users, thread, Mix::kAllow});
+  };
   return side;
 }
 
@@ -162,6 +172,7 @@ const std::vector<std::pair<std::string, MakeSide>>& sides() {
       {"connection_per_thread", connection_per_thread},
       {"one_connection_with_mutex", one_connection_with_mutex},
       {"lone_plain_times_threads", lone_plain_times_threads},
+      {"lone_plain_allowed_times_threads", lone_plain_allowed_times_threads},
       {"plain_depth", plain_depth},
       {"ceiling", ceiling},
   };

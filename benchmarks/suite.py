@@ -53,6 +53,9 @@ def cases():
     yield "lone caller, deny", {"threads": 1, "mix": "deny", **PAIRS}, lone(1.10)
     yield "1 ms network, allow", GATE, [at_least(0.98)]
     yield "1 ms network, deny", {**GATE, "mix": "deny"}, [at_least(0.98)]
+    yield "1 ms network, deny : a plain allow", {
+        **GATE, "mix": "deny", "against": "lone_plain_allowed_times_threads"}, []
+    yield "1 ms network, a connection per thread : lone × 16", {**GATE, "ours": "connection_per_thread"}, []
     yield "two shared clients : the ceiling", {"clients": 2, "against": "ceiling"}, [at_least(0.27)]
     yield "`consume_all` of 64 : the same depth", {"threads": 2, "ours": "consume_all", "against": "plain_depth"}, [
         at_least(0.95)

@@ -25,11 +25,11 @@ class Users {
     bool allowed;
   };
 
-  /// `count` users of each kind that is asked for.
+  /// `count` users of each kind.
   Users(int count, Mix mix) : mix_(mix) {
     for (int i = 0; i < count; ++i) {
-      if (mix != Mix::kDeny) fresh_.push_back("user_" + std::to_string(i));
-      if (mix != Mix::kAllow) used_up_.push_back("over_" + std::to_string(i));
+      fresh_.push_back("user_" + std::to_string(i));
+      used_up_.push_back("over_" + std::to_string(i));
     }
   }
 
@@ -44,7 +44,7 @@ class Users {
   friend class Queue;
 
   void use_up(const testing::RedisServer& server, const std::string& minute) const {
-    if (used_up_.empty()) return;
+    if (mix_ == Mix::kAllow) return;
     const std::string script = R"(
       for i = 0, ARGV[1] - 1 do
         redis.call('SET', 'ractogateway:ratelimit:over_' .. i .. ':' .. ARGV[2], ARGV[3], 'EX', 180)
@@ -62,17 +62,20 @@ class Users {
 /// The requests of one thread: users at random; with Mix::kMixed every other one is used up.
 class Queue {
  public:
-  Queue(const Users& users, int thread) : users_(users), random_(static_cast<unsigned>(thread) + 1) {}
+  Queue(const Users& users, int thread) : Queue(users, thread, users.mix_) {}
+  Queue(const Users& users, int thread, Mix mix)
+      : users_(users), mix_(mix), random_(static_cast<unsigned>(thread) + 1) {}
 
   Users::Request next() {
     turn_ = !turn_;
-    const bool allowed = users_.mix_ == Mix::kAllow || (users_.mix_ == Mix::kMixed && turn_);
+    const bool allowed = mix_ == Mix::kAllow || (mix_ == Mix::kMixed && turn_);
     const std::vector<std::string>& group = allowed ? users_.fresh_ : users_.used_up_;
     return {group[random_() % group.size()], allowed};
   }
 
  private:
   const Users& users_;
+  Mix mix_;
   std::minstd_rand random_;
   bool turn_ = false;
 };
