@@ -1,5 +1,5 @@
 // That a client's memory does not grow with the number of users: what this process has of it after 1000 distinct users,
-// 10 000 and so on, on a private redis-server. First all are allowed; then each asks twice, with a limit of one token,
+// 10 000 and so on, on private redis-servers. First all are allowed; then each asks twice, with a limit of one token,
 // and denials are what the deny memory stores. Before that: what one user takes in Redis, next to the bare key.
 // Usage: client_memory [users=10000000] [threads=64]         Prints JSON.
 #include <fmt/format.h>
@@ -62,8 +62,9 @@ std::int64_t ask(RedisRateLimiter& limiter, int threads, int times, std::int64_t
 }
 
 /// A line of JSON for 1000, 10 000 … `users` distinct users, each of whom asks so many times.
-std::vector<std::string> grow(const RedisServer& server, std::int64_t limit, int times, std::int64_t users,
-                              int threads) {
+std::vector<std::string> grow(std::int64_t limit, int times, std::int64_t users, int threads) {
+  // Bounded, for keys live a minute; whom Redis forgets is allowed once more.
+  const RedisServer server{{"--maxmemory", "1gb", "--maxmemory-policy", "volatile-ttl"}};
   RedisRateLimiter limiter = make_limiter(server, limit);
   std::vector<std::string> lines;
   std::int64_t denied = 0;
@@ -83,7 +84,8 @@ struct RedisBytes {
   std::int64_t bare_key;
 };
 
-RedisBytes redis_bytes(const RedisServer& server) {
+RedisBytes redis_bytes() {
+  const RedisServer server;
   const auto bytes_of = [&](const std::string& key) {
     return server.command({"MEMORY", "USAGE", key}).to_integer().value();
   };
@@ -102,12 +104,9 @@ int main(int argc, char** argv) try {
   const auto users = arguments.number<std::int64_t>("users", 10'000'000, 1, 1'000'000'000);
   const int threads = arguments.number("threads", 64, 1, 4096);
   arguments.refuse_others();
-  // Bounded, for keys live a minute; whom Redis forgets is allowed once more.
-  const RedisServer server{{"--maxmemory", "1gb", "--maxmemory-policy", "volatile-ttl"}};
-  const RedisBytes bytes = redis_bytes(server);
-  const auto allowed = grow(server, tollgate::kMaxTokens, 1, users, threads);
-  server.command({"FLUSHALL"});
-  const auto denied = grow(server, 1, 2, users, threads);
+  const RedisBytes bytes = redis_bytes();
+  const auto allowed = grow(tollgate::kMaxTokens, 1, users, threads);
+  const auto denied = grow(1, 2, users, threads);
   fmt::print(R"({{"threads":{},"redis_bytes_per_user":{},"redis_bytes_of_the_bare_key":{},)", threads, bytes.of_a_user,
              bytes.bare_key);
   fmt::print("\"allowed\":[{}],\"denied\":[{}]}}\n", fmt::join(allowed, ","), fmt::join(denied, ","));
