@@ -92,8 +92,8 @@ def comparisons(results):
         rates = [f"{median(comparison, side, 'decisions_per_second') / 1000:.1f}" for side in ["ours", "against"]]
         rows.append([comparison["title"], f"{parameters['ours']} : {parameters['against']}", " : ".join(rates),
                      *[spread(comparison, figure) for figure in FIGURES], f"`{comparison['command']}`"])
-    return table(["what", "sides", "thousand decisions/s", *[f"ratio of {name}" for name in FIGURES.values()], "command"],
-                 rows)
+    ratios = [f"ratio of {name}" for name in FIGURES.values()]
+    return table(["what", "sides", "thousand decisions/s", *ratios, "command"], rows)
 
 
 def latencies(results):
@@ -114,7 +114,8 @@ def redis_benchmark(rows):
 
 def micro(rows):
     return table(["benchmark", "ns", "million/s"],
-                 [[row["name"], f"{row['real_time']:.1f}", f"{row.get('items_per_second', 0) / 1e6:.1f}"] for row in rows])
+                 [[row["name"], f"{row['real_time']:.1f}", f"{row.get('items_per_second', 0) / 1e6:.1f}"]
+                  for row in rows])
 
 
 def client_memory(memory):
@@ -124,9 +125,9 @@ def client_memory(memory):
 
 
 def markdown(results):
-    parts = ["# Benchmarks\n", "Made by `scripts/bench`" + (" --quick: the figures are rough" if results["quick"] else "")
-             + ". Ratios are of both sides in turn in one run, round by round: median (lowest … highest).\n",
-             describe(results["machine"])]
+    how = "`scripts/bench --quick`: the figures are rough" if results["quick"] else "`scripts/bench`"
+    parts = ["# Benchmarks\n", f"Made by {how}. Ratios are of both sides in turn in one run, round by round: median "
+             "(lowest … highest).\n", describe(results["machine"])]
     rows = [row for comparison in results["comparisons"] for row in target_rows(comparison)]
     rows += [*micro_rows(results.get("micro")), *memory_rows(results.get("client_memory"))]
     parts += ["## Figures to reach\n", table(["what", "ratio of", "measured", "target", "reached"], rows)]
@@ -162,7 +163,10 @@ PLOTS = [
     ("p99", "Latency, 99th percentile", "p99_us", 1, "µs per call", "set logscale y"),
     ("redis_cpu", "Redis CPU per decision", "redis_cpu_us", 1, "µs of CPU per decision", "set logscale y"),
 ]
-SIDES = [("ours", "tollgate, one shared client", "#0b6e4f"), ("against", "plain hiredis, a connection per thread", "#c44536")]
+SIDES = [
+    ("ours", "tollgate, one shared client", "#0b6e4f"),
+    ("against", "plain hiredis, a connection per thread", "#c44536"),
+]
 
 
 def by_threads(comparisons):
@@ -176,13 +180,14 @@ def by_threads(comparisons):
 def points(comparison, side, figure, factor):
     """threads, median, lowest, highest"""
     values = [round[side][figure] * factor for round in comparison["rounds"]]
-    return f"{comparison['parameters']['threads']} {median(comparison, side, figure) * factor} {min(values)} {max(values)}"
+    middle = median(comparison, side, figure) * factor
+    return f"{comparison['parameters']['threads']} {middle} {min(values)} {max(values)}"
 
 
 def plot(comparisons, file, title, figure, factor, label, axis):
     data = [f"${side} << EOD\n" + "\n".join(points(c, side, figure, factor) for c in comparisons) + "\nEOD\n"
             for side, *_ in SIDES]
-    lines = [f"${side} using 1:2:3:4 with yerrorlines title '{name}' linecolor '{color}' linewidth 2 pointtype 7 pointsize 0.6"
+    lines = [f"${side} using 1:2:3:4 with yerrorlines title '{name}' linecolor '{color}' linewidth 2 pointtype 7"
              for side, name, color in SIDES]
     script = f"""
 set terminal svg size 720,440 font 'sans-serif,14' background 'white'
