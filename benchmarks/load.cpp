@@ -1,7 +1,7 @@
 // One comparison under load: two sides in turn, on a private redis-server, again and again.
 // Usage: load [key=value]…
 //   threads=64 rounds=5 seconds=1 users=64 mix=allow|deny|mixed admission=pipelined|atomic deny_memory=off|on
-//   transport=tcp|unix|gate (a proxy that makes a round trip 1 ms longer) clients=1 depth=64
+//   transport=tcp|unix|gate (a proxy that delays each direction by gate_ms=0.5) clients=1 depth=64
 //   rate=0: each thread calls as soon as it can; else so many calls per second, whose latency counts from the moment
 //     at which they were due
 //   ours=tollgate against=connection_per_thread: the sides; sides.cpp says what they do
@@ -55,6 +55,7 @@ struct Scenario {
     admission = arguments.choice("admission", {"pipelined", "atomic"});
     deny_memory = arguments.choice("deny_memory", {"off", "on"});
     transport = arguments.choice("transport", {"tcp", "unix", "gate"});
+    gate_ms = arguments.number("gate_ms", 0.5, 0.0, 1000.0);
     clients = arguments.number("clients", 1, 1, 64);
     depth = arguments.number("depth", 64, 1, 10'000);
     rate = arguments.number("rate", 0.0, 0.0, 10e6);
@@ -87,6 +88,7 @@ struct Scenario {
   std::string admission;
   std::string deny_memory;
   std::string transport;
+  double gate_ms;
   int clients;
   int depth;
   double rate;
@@ -214,7 +216,7 @@ std::vector<Round> run(const Scenario& scenario) {
   std::string url = scenario.transport == "unix" ? server.unix_url() : server.url();
   if (scenario.transport == "gate") {
     url = gate.emplace(server.port()).url();
-    gate->delay(std::chrono::microseconds{500});
+    gate->delay(std::chrono::round<std::chrono::microseconds>(Seconds{scenario.gate_ms / 1000}));
   }
   const Users users{scenario.users, scenario.mix_of_users()};
   const auto take_turn = [&](const std::string& name) {
@@ -278,9 +280,9 @@ constexpr std::array kFigures{Figure{"decisions_per_second", &Measured::decision
 std::string json(const Scenario& s) {
   return fmt::format(
       R"({{"threads":{},"rounds":{},"seconds":{},"users":{},"mix":"{}","admission":"{}","deny_memory":"{}",)"
-      R"("transport":"{}","clients":{},"depth":{},"rate":{},"ours":"{}","against":"{}"}})",
-      s.threads, s.rounds, s.seconds, s.users, s.mix, s.admission, s.deny_memory, s.transport, s.clients, s.depth,
-      s.rate, s.ours, s.against);
+      R"("transport":"{}","gate_ms":{},"clients":{},"depth":{},"rate":{},"ours":"{}","against":"{}"}})",
+      s.threads, s.rounds, s.seconds, s.users, s.mix, s.admission, s.deny_memory, s.transport, s.gate_ms, s.clients,
+      s.depth, s.rate, s.ours, s.against);
 }
 
 /// An object with a member for each figure, whose value `text_of` makes.
