@@ -194,7 +194,7 @@ Measured measure(const Scenario& scenario, const Side& side, const RedisServer& 
     all.decisions += tally.decisions;
     all.latencies.add(tally.latencies);
   }
-  if (all.decisions == 0) throw std::runtime_error("no decision was made in time");
+  if (all.decisions == 0 || cpu <= Seconds{0}) throw std::runtime_error("nothing was decided: `seconds` is too short");
   const double per_second = static_cast<double>(all.decisions) / scenario.seconds;
   return {.decisions_per_second = per_second * side.factor,
           .p50_us = all.latencies.microseconds_at(0.5),
