@@ -5,6 +5,7 @@ Usage: report.py <folder>
 """
 import json
 import pathlib
+import re
 import subprocess
 import sys
 
@@ -61,6 +62,14 @@ def micro_rows(micro):
                 rate = row["items_per_second"]
                 yield [title, "decisions/s per core", f"{rate / 1e6:.1f} million", f"≥ {limit / 1e6:.0f} million",
                        "yes" if rate >= limit else "**no**"]
+
+
+def instruction_rows(text):
+    found = re.search(r"^tollgate .* instructions, ([0-9.]+) of plain", text or "", re.MULTILINE)
+    if found:
+        ratio = float(found.group(1))
+        yield ["one decision, client side, without the kernel", "instructions", f"{ratio:.2f}", "≤ 1.00",
+               "yes" if ratio <= 1 else "**no**"]
 
 
 def memory_rows(memory):
@@ -129,7 +138,8 @@ def markdown(results):
     parts = ["# Benchmarks\n", f"Made by {how}. Ratios are of both sides in turn in one run, round by round: median "
              "(lowest … highest).\n", describe(results["machine"])]
     rows = [row for comparison in results["comparisons"] for row in target_rows(comparison)]
-    rows += [*micro_rows(results.get("micro")), *memory_rows(results.get("client_memory"))]
+    rows += [*micro_rows(results.get("micro")), *instruction_rows(results.get("instructions")),
+             *memory_rows(results.get("client_memory"))]
     parts += ["## Figures to reach\n", table(["what", "ratio of", "measured", "target", "reached"], rows)]
     parts += ["## Plots\n", "\n".join(f"![{title}]({name}.svg)" for name, title, *_ in PLOTS) + "\n"]
     parts += ["## All comparisons\n", "The bare sides are plain hiredis; `benchmarks/sides.cpp` says what they do.\n",

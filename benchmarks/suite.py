@@ -154,7 +154,8 @@ def main():
         try:
             return step()
         except (subprocess.CalledProcessError, OSError, ValueError) as error:
-            results["failed"].append({"what": name, "why": str(error)})
+            said = " ".join((getattr(error, "stdout", None) or "").split())
+            results["failed"].append({"what": name, "why": f"{error} {said}"})
             print(f"{name}: {error}", file=sys.stderr)
             return None
         finally:
@@ -169,7 +170,8 @@ def main():
     memory = [build / "client_memory", f"users={100_000 if quick else 10_000_000}"]
     outage = [build / "outage", *([1, 1] if quick else [])]
     false_denials = [build / "false_denials", *([1] if quick else [])]
-    instructions = [PROJECT / "scripts" / "check-instructions"]
+    instructions = ["env", f"TOLLGATE_INSTRUCTIONS_PROGRAM={(build / 'instructions').resolve()}",
+                    PROJECT / "scripts" / "check-instructions"]
     results["redis_benchmark"] = attempt("redis-benchmark", lambda: redis_benchmark(quick))
     results["micro"] = attempt("micro", lambda: json.loads(run(micro))["benchmarks"])
     results["client_memory"] = attempt("client_memory", lambda: json.loads(run(memory)))
