@@ -313,9 +313,9 @@ void BudgetLimiter::ask(std::span<Question> questions, const CallOptions& option
     }
     if (batch.empty()) return;
 
-    static const std::shared_ptr<ReplyHandler> kNobody;
+    static const std::shared_ptr<ReplyHandler> nobody;
     const auto era = events_->era();
-    const BatchResult result = client_->execute(batch, options.deadline, charges ? late_charge_ : kNobody);
+    const BatchResult result = client_->execute(batch, options.deadline, charges ? late_charge_ : nobody);
     bool undoes = false;
     for (std::size_t i = 0; i < questions.size(); ++i) {
       Question& question = questions[i];
@@ -382,7 +382,7 @@ void BudgetLimiter::undo(std::span<Question> questions) noexcept {
   }
 }
 
-void BudgetLimiter::remember_left(const Question& question, const Answer& answer) {
+void BudgetLimiter::remember_left(const Question& question, const Answer& answer) const {
   if (question.memory == nullptr) return;
   if (answer.used > config_.max_tokens_per_minute) return;  // somebody's charge is about to be undone
   question.memory->remember(question.request.user_id, question.recall.resets,
@@ -392,7 +392,7 @@ void BudgetLimiter::remember_left(const Question& question, const Answer& answer
                             });
 }
 
-void BudgetLimiter::remember_charge(const Question& question, const Answer& answer) {
+void BudgetLimiter::remember_charge(const Question& question, const Answer& answer) const {
   const bool denied = !answer.decision.allowed;
   if (denied && config_.admission == Admission::kAtomic) return remember_left(question, answer);
   const bool out_of_date =

@@ -99,8 +99,8 @@ class BudgetLimiter {
   void read_charge(Question& question, const ReplyRange& replies, std::int64_t inflated_by, std::uint64_t era);
   [[nodiscard]] static std::int64_t inflation(std::span<const Question> earlier, std::string_view user_id);
   void undo(std::span<Question> questions) noexcept;
-  void remember_left(const Question& question, const algorithm::Answer& answer);
-  void remember_charge(const Question& question, const algorithm::Answer& answer);
+  void remember_left(const Question& question, const algorithm::Answer& answer) const;
+  void remember_charge(const Question& question, const algorithm::Answer& answer) const;
   void post_settlement(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
                        std::string_view once_id) noexcept;
   void conclude(Question& question, algorithm::Answer& answer);
