@@ -2,11 +2,11 @@
 // Usage: instructions                        names the sides
 //        instructions <side> <decisions>
 #include <fmt/format.h>
-#include <time.h>
 
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <ctime>
 #include <exception>
 #include <functional>
 #include <map>
@@ -21,10 +21,10 @@
 // In place of the C library's, for the whole program. Under callgrind a decision takes a hundred times as long, and
 // longer where others are at work: what tollgate does after a silence, and when a minute turns, would be counted as it
 // comes. Here the time depends on nothing but how often it was asked for.
-extern "C" int clock_gettime(clockid_t /*clock*/, timespec* time) noexcept {
+extern "C" int clock_gettime(clockid_t /*clock*/, timespec* tp) noexcept {
   static std::int64_t microseconds = 1'700'000'010'000'000;  // 30 s into a minute
   ++microseconds;
-  *time = {microseconds / 1'000'000, microseconds % 1'000'000 * 1000};
+  *tp = {microseconds / 1'000'000, microseconds % 1'000'000 * 1000};
   return 0;
 }
 

@@ -47,7 +47,7 @@ void key(benchmark::State& state) {
   std::string_view prefix = kPrefix;
   std::string_view user = kUser;
   std::int64_t minute = kMinute;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     benchmark::DoNotOptimize(prefix);
     benchmark::DoNotOptimize(user);
     benchmark::DoNotOptimize(minute);
@@ -60,7 +60,7 @@ void key(benchmark::State& state) {
 BENCHMARK(key);
 
 void batch_of_a_charge(benchmark::State& state) {
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     CommandBatch batch;
     charge(batch);
     benchmark::DoNotOptimize(batch);
@@ -73,7 +73,7 @@ void resp_of_a_charge(benchmark::State& state) {
   CommandBatch batch;
   charge(batch);
   std::string bytes;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     bytes.clear();
     append_resp(bytes, batch, 1);
     benchmark::DoNotOptimize(bytes.data());
@@ -90,7 +90,7 @@ void replies_to_a_charge(benchmark::State& state) {
   {
     ReplyParser parser{*reader};
     std::vector<Reply> replies;
-    for (auto _ : state) {
+    for ([[maybe_unused]] auto _ : state) {
       replies.clear();
       if (!parser.feed(":123456\r\n:1\r\n", replies) || replies.size() != 2)
         throw std::runtime_error("not two replies");
@@ -107,7 +107,7 @@ void deny_memory(benchmark::State& state) {
   const algorithm::DenyMemory::Time now{};
   memory.remember_left(kUser, kMinute, 10, now);
   std::string_view user = kUser;
-  for (auto _ : state) {
+  for ([[maybe_unused]] auto _ : state) {
     benchmark::DoNotOptimize(user);
     benchmark::DoNotOptimize(memory.advise(user, kMinute, 11, now));
   }
@@ -117,28 +117,22 @@ BENCHMARK(deny_memory);
 
 /// All that a caller pays who asks again and again for what cannot fit. Once per minute there is a round trip or two.
 void remembered_denial(benchmark::State& state) {
-  static RedisRateLimiter* limiter = nullptr;
-  if (state.thread_index() == 0) {
-    limiter = new RedisRateLimiter{"memory://", {.max_tokens_per_minute = 1, .deny_memory = std::chrono::minutes{1}}};
-  }
+  static RedisRateLimiter limiter{"memory://", {.max_tokens_per_minute = 1, .deny_memory = std::chrono::minutes{1}}};
   const std::string user = make_users(16)[static_cast<std::size_t>(state.thread_index())];
-  for (auto _ : state) benchmark::DoNotOptimize(limiter->check_and_consume(user));
+  for ([[maybe_unused]] auto _ : state) benchmark::DoNotOptimize(limiter.check_and_consume(user));
   report(state);
-  if (state.thread_index() == 0) delete limiter;
 }
 BENCHMARK(remembered_denial)->Threads(1)->Threads(2)->UseRealTime();
 
 void memory_url_1000_users(benchmark::State& state) {
-  static RedisRateLimiter* limiter = nullptr;
-  if (state.thread_index() == 0) limiter = new RedisRateLimiter{"memory://", {.max_tokens_per_minute = kLimit}};
+  static RedisRateLimiter limiter{"memory://", {.max_tokens_per_minute = kLimit}};
   const std::vector<std::string> users = make_users(1000);
   auto user = users.begin();
-  for (auto _ : state) {
-    benchmark::DoNotOptimize(limiter->check_and_consume(*user));
+  for ([[maybe_unused]] auto _ : state) {
+    benchmark::DoNotOptimize(limiter.check_and_consume(*user));
     if (++user == users.end()) user = users.begin();
   }
   report(state);
-  if (state.thread_index() == 0) delete limiter;
 }
 BENCHMARK(memory_url_1000_users)->Threads(1)->Threads(2)->UseRealTime();
 
