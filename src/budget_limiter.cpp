@@ -26,7 +26,7 @@ namespace {
 constexpr std::size_t kShards = 16;
 
 // Other bits of the hash than what lies in a shard takes, or each shard would use one place in sixteen.
-std::size_t shard_number(std::string_view user_id) { return (std::hash<std::string_view>{}(user_id) >> 32U) % kShards; }
+std::size_t shard_number(std::size_t hash) { return (hash >> 32U) % kShards; }
 
 std::int64_t local_share(const RateLimitConfig& config) {
   return config.local_share.value_or((config.max_tokens_per_minute + 9) / 10);
@@ -66,23 +66,23 @@ class BudgetLimiter::Memory {
   };
 
   Recall recall(const Request& request, DenyMemory::Time now) {
-    Shard& shard = shard_of(request.user_id);
+    const DenyMemory::User user{request.user_id};
+    Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
-    return {shard.memory->advise(request.user_id, algorithm::unix_minute(request.now), request.tokens, now),
-            shard.resets};
+    return {shard.memory->advise(user, algorithm::unix_minute(request.now), request.tokens, now), shard.resets};
   }
 
   template <class Change>
-  void remember(std::string_view user_id, std::uint64_t resets, Change change) {
-    Shard& shard = shard_of(user_id);
+  void remember(const DenyMemory::User& user, std::uint64_t resets, Change change) {
+    Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
-    if (shard.resets == resets) change(*shard.memory);
+    if (shard.resets == resets) change(*shard.memory, user);
   }
 
-  void forget(std::string_view user_id) {
-    Shard& shard = shard_of(user_id);
+  void forget(const DenyMemory::User& user) {
+    Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
-    shard.memory->forget(user_id);
+    shard.memory->forget(user);
     ++shard.resets;
   }
 
@@ -95,7 +95,7 @@ class BudgetLimiter::Memory {
     std::uint64_t resets = 0;
   };
 
-  Shard& shard_of(std::string_view user_id) { return shards_[shard_number(user_id)]; }
+  Shard& shard_of(const DenyMemory::User& user) { return shards_[shard_number(user.hash)]; }
 
   std::array<Shard, kShards> shards_;
 };
@@ -127,7 +127,7 @@ class BudgetLimiter::Share {
     std::optional<algorithm::LocalShare> share;
   };
 
-  Shard& shard_of(std::string_view user_id) { return shards_[shard_number(user_id)]; }
+  Shard& shard_of(std::string_view user_id) { return shards_[shard_number(std::hash<std::string_view>{}(user_id))]; }
 
   std::array<Shard, kShards> shards_;
 };
@@ -213,13 +213,13 @@ struct BudgetLimiter::Question {
   enum class Next : std::uint8_t { kLook, kCharge, kNothing };
 
   Request request;
+  Outcome* outcome = nullptr;
   Next next = Next::kNothing;
   Memory* memory = nullptr;  // null: its denials are not remembered
   Memory::Recall recall = {};
   DenyMemory::Time asked_at = {};
   std::size_t first_command = 0;  // of its own, in the batch under way
   bool must_undo = false;         // charged by the batch under way, and denied
-  Outcome outcome = {};
 };
 
 BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config)
@@ -249,7 +249,7 @@ BudgetLimiter::~BudgetLimiter() { events_->limiter_ends(); }
 
 void BudgetLimiter::conclude(Question& question, Answer& answer) {
   const Request& request = question.request;
-  Outcome& outcome = question.outcome;
+  Outcome& outcome = *question.outcome;
   question.next = Question::Next::kNothing;
   if (answer.failure.code) {
     outcome = fall_back(request, std::move(answer.failure));
@@ -276,10 +276,10 @@ Outcome BudgetLimiter::fall_back(const Request& request, Failure failure) {
 }
 
 /// Asks the memory; what it denies needs no round trip.
-BudgetLimiter::Question BudgetLimiter::prepare(const Request& request, DenyMemory::Time now) {
-  Question question{.request = request, .asked_at = now};
+BudgetLimiter::Question BudgetLimiter::prepare(const Request& request, DenyMemory::Time now, Outcome& outcome) {
+  Question question{.request = request, .outcome = &outcome, .asked_at = now};
   if (request.tokens > config_.max_tokens_per_minute) {
-    question.outcome.decision = window_.deny_locally(request, true);
+    window_.deny_locally(request, true, outcome.decision);
   } else if (request.tokens == 0) {
     question.next = Question::Next::kLook;
   } else {
@@ -291,7 +291,7 @@ BudgetLimiter::Question BudgetLimiter::prepare(const Request& request, DenyMemor
     if (question.recall.advice == DenyMemory::Advice::kLook) question.next = Question::Next::kLook;
     if (question.recall.advice == DenyMemory::Advice::kDeny) {
       question.next = Question::Next::kNothing;
-      question.outcome.decision = window_.deny_locally(request, false);
+      window_.deny_locally(request, false, outcome.decision);
     }
   }
   return question;
@@ -313,9 +313,9 @@ void BudgetLimiter::ask(std::span<Question> questions, const CallOptions& option
     }
     if (batch.empty()) return;
 
-    static const std::shared_ptr<ReplyHandler> kNobody;
+    static const std::shared_ptr<ReplyHandler> nobody;
     const auto era = events_->era();
-    const BatchResult result = client_->execute(batch, options.deadline, charges ? late_charge_ : kNobody);
+    const BatchResult result = client_->execute(batch, options.deadline, charges ? late_charge_ : nobody);
     bool undoes = false;
     for (std::size_t i = 0; i < questions.size(); ++i) {
       Question& question = questions[i];
@@ -382,44 +382,48 @@ void BudgetLimiter::undo(std::span<Question> questions) noexcept {
   }
 }
 
-void BudgetLimiter::remember_left(const Question& question, const Answer& answer) {
+void BudgetLimiter::remember_left(const Question& question, const Answer& answer) const {
   if (question.memory == nullptr) return;
   if (answer.used > config_.max_tokens_per_minute) return;  // somebody's charge is about to be undone
-  question.memory->remember(question.request.user_id, question.recall.resets, [&](DenyMemory& denials) {
-    denials.remember_left(question.request.user_id, algorithm::unix_minute(question.request.now),
-                          config_.max_tokens_per_minute - answer.used, question.asked_at);
-  });
+  question.memory->remember(question.request.user_id, question.recall.resets,
+                            [&](DenyMemory& denials, const DenyMemory::User& user) {
+                              denials.remember_left(user, algorithm::unix_minute(question.request.now),
+                                                    config_.max_tokens_per_minute - answer.used, question.asked_at);
+                            });
 }
 
-void BudgetLimiter::remember_charge(const Question& question, const Answer& answer) {
+void BudgetLimiter::remember_charge(const Question& question, const Answer& answer) const {
   const bool denied = !answer.decision.allowed;
   if (denied && config_.admission == Admission::kAtomic) return remember_left(question, answer);
   const bool out_of_date =
       config_.admission == Admission::kPipelined && !denied && question.recall.advice == DenyMemory::Advice::kLook;
   if (question.memory == nullptr || (!denied && !out_of_date)) return;
-  const auto& [user_id, tokens, now, operation_id] = question.request;
-  question.memory->remember(user_id, question.recall.resets, [&](DenyMemory& denials) {
-    const std::int64_t minute = algorithm::unix_minute(now);
-    if (denied) {
-      denials.remember_denied(user_id, minute, tokens);
-    } else {
-      denials.remember_admitted(user_id, minute, tokens);
-    }
-  });
+  const Request& request = question.request;
+  question.memory->remember(request.user_id, question.recall.resets,
+                            [&](DenyMemory& denials, const DenyMemory::User& user) {
+                              const std::int64_t minute = algorithm::unix_minute(request.now);
+                              if (denied) {
+                                denials.remember_denied(user, minute, request.tokens);
+                              } else {
+                                denials.remember_admitted(user, minute, request.tokens);
+                              }
+                            });
 }
 
 Outcome BudgetLimiter::consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
   const Request request{user_id, tokens, clock_->now(), options.operation_id.value_or(std::string_view{})};
-  Question question = prepare(request, clock_->steady_now());
+  Outcome outcome;
+  Question question = prepare(request, clock_->steady_now(), outcome);
   if (question.next != Question::Next::kNothing) ask({&question, 1}, options);
-  return std::move(question.outcome);
+  return outcome;
 }
 
 std::vector<Decision> BudgetLimiter::consume_all(std::span<const ConsumeRequest> requests, const CallOptions& options) {
   std::vector<Decision> decisions;
   std::vector<Question> questions;
+  std::vector<Outcome> outcomes(std::min(requests.size(), kMostPerRoundTrip));
   decisions.reserve(requests.size());  // first: what has been decided can then be told
-  questions.reserve(std::min(requests.size(), kMostPerRoundTrip));
+  questions.reserve(outcomes.size());
   while (decisions.size() < requests.size()) {
     const auto rest = requests.subspan(decisions.size());
     const auto together = rest.first(std::min(rest.size(), kMostPerRoundTrip));
@@ -429,10 +433,12 @@ std::vector<Decision> BudgetLimiter::consume_all(std::span<const ConsumeRequest>
       const auto now = clock_->now();
       const auto steady_now = clock_->steady_now();
       for (const ConsumeRequest& request : together) {
+        Outcome& outcome = outcomes[questions.size()] = {};
         if (detail::is_valid(request)) {
-          questions.push_back(prepare({request.user_id, request.tokens, now}, steady_now));
+          questions.push_back(prepare({request.user_id, request.tokens, now}, steady_now, outcome));
         } else {
-          questions.emplace_back().outcome.decision = denial(Source::kLocal, std::errc::invalid_argument);
+          questions.emplace_back();
+          outcome.decision = denial(Source::kLocal, std::errc::invalid_argument);
         }
       }
       ask(questions, options);
@@ -442,14 +448,14 @@ std::vector<Decision> BudgetLimiter::consume_all(std::span<const ConsumeRequest>
     }
     for (std::size_t i = 0; i < together.size(); ++i) {
       const bool decided = i < questions.size() && questions[i].next == Question::Next::kNothing;
-      decisions.push_back(hand_out(decided ? questions[i].outcome.decision : denial(Source::kFallback, failure)));
+      decisions.push_back(hand_out(decided ? outcomes[i].decision : denial(Source::kFallback, failure)));
     }
   }
   return decisions;
 }
 
 Decision BudgetLimiter::decide(Outcome outcome) {
-  if (outcome.failure.code && config_.on_failure == FailurePolicy::kThrow) check(std::move(outcome.failure));
+  if (outcome.failure && config_.on_failure == FailurePolicy::kThrow) check(std::move(*outcome.failure));
   return hand_out(outcome.decision);
 }
 

@@ -1,5 +1,7 @@
 #include "tollgate/clock.hpp"
 
+#include <ctime>
+
 namespace tollgate::inline v0 {
 
 std::shared_ptr<const Clock> system_clock() {
@@ -7,7 +9,10 @@ std::shared_ptr<const Clock> system_clock() {
    public:
     std::chrono::system_clock::time_point now() const noexcept override { return std::chrono::system_clock::now(); }
     std::chrono::steady_clock::time_point steady_now() const noexcept override {
-      return std::chrono::steady_clock::now();
+      timespec time{};
+      ::clock_gettime(CLOCK_MONOTONIC_COARSE, &time);
+      return std::chrono::steady_clock::time_point{std::chrono::seconds{time.tv_sec} +
+                                                   std::chrono::nanoseconds{time.tv_nsec}};
     }
   };
   static const auto clock = std::make_shared<const SystemClock>();

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <vector>
@@ -23,10 +24,10 @@
 
 namespace tollgate::inline v0 {
 
-/// A decision, and the failure behind it when Redis could not be asked; then the decision is the policy's.
+/// A decision and what is behind it.
 struct Outcome {
   Decision decision;
-  Failure failure = {};
+  std::optional<Failure> failure = std::nullopt;  ///< why Redis could not be asked; then the decision is the policy's
   bool charged = false;     ///< the tokens stand in the counter, are about to, or must be taken to
   std::int64_t minute = 0;  ///< the window that was charged
 };
@@ -91,14 +92,15 @@ class BudgetLimiter {
   class LateCharge;   // mends charges whose caller has gone
   struct Question;
 
-  [[nodiscard]] Question prepare(const algorithm::Request& request, std::chrono::steady_clock::time_point now);
+  [[nodiscard]] Question prepare(const algorithm::Request& request, std::chrono::steady_clock::time_point now,
+                                 Outcome& outcome);
   void ask(std::span<Question> questions, const CallOptions& options);
   void read_look(Question& question, const ReplyRange& replies, std::int64_t inflated_by, std::uint64_t era);
   void read_charge(Question& question, const ReplyRange& replies, std::int64_t inflated_by, std::uint64_t era);
   [[nodiscard]] static std::int64_t inflation(std::span<const Question> earlier, std::string_view user_id);
   void undo(std::span<Question> questions) noexcept;
-  void remember_left(const Question& question, const algorithm::Answer& answer);
-  void remember_charge(const Question& question, const algorithm::Answer& answer);
+  void remember_left(const Question& question, const algorithm::Answer& answer) const;
+  void remember_charge(const Question& question, const algorithm::Answer& answer) const;
   void post_settlement(std::string_view user_id, std::int64_t minute, std::int64_t tokens,
                        std::string_view once_id) noexcept;
   void conclude(Question& question, algorithm::Answer& answer);

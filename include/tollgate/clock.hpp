@@ -14,11 +14,13 @@ class Clock {
   /// Unix time: picks the minute that a request is charged to. May jump, also backwards.
   [[nodiscard]] virtual std::chrono::system_clock::time_point now() const noexcept = 0;
 
-  /// Never goes back: measures how long a memory lasts.
+  /// Never goes back: measures how long a memory, a key of `memory://` or a fallback lasts. A few milliseconds more or
+  /// less are nothing to these, so it may advance in such steps.
   [[nodiscard]] virtual std::chrono::steady_clock::time_point steady_now() const noexcept = 0;
 };
 
-/// The operating system's clocks; one object for the whole process.
+/// The operating system's clocks; one object for the whole process. Its steady_now() is that of the last timer tick, at
+/// most 10 ms ago: it costs a quarter of a precise one.
 [[nodiscard]] std::shared_ptr<const Clock> system_clock();
 
 }  // namespace tollgate::inline v0

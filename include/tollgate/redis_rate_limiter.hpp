@@ -90,7 +90,7 @@ class RedisRateLimiter {
   std::int64_t get_remaining(std::string_view user_id, const CallOptions& options = {}) {
     check(user_id, 0, options);
     Outcome outcome = limiter_->consume(user_id, 0, options);
-    limiter_->check(std::move(outcome.failure));
+    limiter_->check(std::move(outcome.failure).value_or(Failure{}));
     return outcome.decision.remaining.value_or(0);
   }
 

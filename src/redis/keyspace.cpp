@@ -4,6 +4,8 @@
 #include <utility>
 #include <vector>
 
+#include "tollgate/detail/parse_integer.hpp"
+
 namespace tollgate::inline v0 {
 namespace {
 
@@ -38,49 +40,64 @@ Reply out_of_memory() { return Reply::error("OOM command not allowed when used m
 
 }  // namespace
 
+std::optional<std::int64_t> Keyspace::Entry::number() const {
+  if (const auto* number = std::get_if<std::int64_t>(&value)) return *number;
+  return detail::parse_integer(std::get<std::string>(value));
+}
+
+std::string Keyspace::Entry::text() const {
+  if (const auto* number = std::get_if<std::int64_t>(&value)) return std::to_string(*number);
+  return std::get<std::string>(value);
+}
+
 Keyspace::Entry* Keyspace::find(std::string_view key) {
-  const auto found = entries_.find(key);
-  if (found == entries_.end()) return nullptr;
-  if (found->second.expires_at && *found->second.expires_at <= now_) {
-    entries_.erase(found);
+  if (found_last_ == entries_.end() || found_last_->first != key) found_last_ = entries_.find(key);
+  if (found_last_ == entries_.end()) return nullptr;
+  Entry& entry = found_last_->second;
+  if (entry.expires_at && *entry.expires_at <= now_) {
+    erase_found();
     return nullptr;
   }
-  return &found->second;
+  return &entry;
+}
+
+void Keyspace::erase_found() {
+  entries_.erase(found_last_);
+  found_last_ = entries_.end();
 }
 
 Keyspace::Entry* Keyspace::find_or_make(std::string_view key) {
   if (Entry* entry = find(key)) return entry;
   if (entries_.size() >= purge_at_ || entries_.size() >= max_keys_) purge();
   if (entries_.size() >= max_keys_) return nullptr;
-  return &entries_.emplace(std::string{key}, Entry{}).first->second;
+  found_last_ = entries_.emplace(std::string{key}, Entry{}).first;
+  return &found_last_->second;
 }
 
 // Visits every entry, and so only when as many were added as were left after the last visit: O(1) per write.
 void Keyspace::purge() {
   std::erase_if(entries_,
                 [this](const auto& entry) { return entry.second.expires_at && *entry.second.expires_at <= now_; });
+  found_last_ = entries_.end();
   purge_at_ = std::max<std::size_t>(1024, 2 * entries_.size());
 }
 
 Reply Keyspace::get(std::string_view key) {
   const Entry* entry = find(key);
-  return entry != nullptr ? Reply::string(entry->value) : Reply{};
+  return entry != nullptr ? Reply::string(entry->text()) : Reply{};
 }
 
 Reply Keyspace::incr_by(std::string_view key, std::int64_t increment) {
   Entry* entry = find(key);
-  std::int64_t value = 0;
-  if (entry != nullptr) {
-    const auto held = Reply::string(entry->value).to_integer();
-    if (!held) return Reply::error("ERR value is not an integer or out of range");
-    value = *held;
-  }
+  const auto held = entry != nullptr ? entry->number() : std::optional<std::int64_t>{0};
+  if (!held) return Reply::error("ERR value is not an integer or out of range");
+  std::int64_t value = *held;
   if (__builtin_add_overflow(value, increment, &value)) {
     return Reply::error("ERR increment or decrement would overflow");
   }
   if (entry == nullptr) entry = find_or_make(key);
   if (entry == nullptr) return out_of_memory();
-  entry->value = std::to_string(value);
+  entry->value = value;
   return Reply::integer(value);
 }
 
@@ -100,7 +117,7 @@ Reply Keyspace::ttl(std::string_view key) {
 
 Reply Keyspace::unlink(std::string_view key) {
   if (find(key) == nullptr) return Reply::integer(0);
-  entries_.erase(entries_.find(key));
+  erase_found();
   return Reply::integer(1);
 }
 

@@ -5,13 +5,13 @@
 namespace tollgate::inline v0 {
 MemoryClient::MemoryClient(std::shared_ptr<const Clock> clock) : clock_(clock ? std::move(clock) : system_clock()) {}
 
-Replies MemoryClient::run(const CommandBatch& batch) {
+BatchResult MemoryClient::run(const CommandBatch& batch) {
   Store& store = store_.get();
   const std::lock_guard lock{store.mutex};
   store.keyspace.set_time(clock_->steady_now());
-  Replies replies;
-  for (std::size_t i = 0; i < batch.size(); ++i) replies.push_back(store.keyspace.execute(batch[i]));
-  return replies;
+  BatchResult result;
+  for (std::size_t i = 0; i < batch.size(); ++i) result.replies.push_back(store.keyspace.execute(batch[i]));
+  return result;
 }
 
 BatchResult MemoryClient::execute(const CommandBatch& batch, Deadline deadline,
@@ -19,11 +19,11 @@ BatchResult MemoryClient::execute(const CommandBatch& batch, Deadline deadline,
   if (deadline && *deadline <= std::chrono::steady_clock::now()) {
     return {{}, {Errc::kTimeout, false, "the deadline had passed before the call"}};
   }
-  return {run(batch), {}};
+  return run(batch);
 }
 
 void MemoryClient::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
-  const BatchResult result{run(batch), {}};
+  const BatchResult result = run(batch);
   if (handler) handler->handle(*this, batch, result);
 }
 

@@ -6,9 +6,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdlib>
+#include <memory>
 #include <new>
+#include <string>
+#include <vector>
 
 #include "tollgate/redis/connect.hpp"
+#include "tollgate/redis/memory_client.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/redis_server.hpp"
@@ -35,16 +39,16 @@ namespace {
 
 using namespace std::chrono_literals;
 
+template <class Decide>
+std::size_t counted(Decide decide) {
+  for (int i = 0; i < 100; ++i) decide();  // pools and buffers find their size
+  const std::size_t before = allocations.load();
+  for (int i = 0; i < 1000; ++i) decide();
+  return allocations.load() - before;
+}
+
 class Allocations : public ::testing::TestWithParam<Admission> {
  protected:
-  template <class Decide>
-  static std::size_t counted(Decide decide) {
-    for (int i = 0; i < 100; ++i) decide();  // pools and buffers find their size
-    const std::size_t before = allocations.load();
-    for (int i = 0; i < 1000; ++i) decide();
-    return allocations.load() - before;
-  }
-
   testing::RedisServer server_;
   RedisRateLimiter limiter_{connect(server_.url(), {.command_timeout = 5s}),
                             {.max_tokens_per_minute = 1'000'000,
@@ -71,6 +75,27 @@ TEST_P(Allocations, NoneForADeniedRequestAndItsUndo) {
 TEST_P(Allocations, NoneForALook) {
   ASSERT_TRUE(limiter_.check_and_consume("user_42@example.com", 10));
   EXPECT_EQ(counted([&] { ASSERT_EQ(limiter_.get_remaining("user_42@example.com"), 999'990); }), 0U);
+}
+
+TEST_P(Allocations, NoneForARememberedDenial) {
+  RedisRateLimiter limiter{
+      connect(server_.url(), {.command_timeout = 5s}),
+      {.max_tokens_per_minute = 1'000'000, .admission = GetParam(), .clock = std::make_shared<testing::ManualClock>()}};
+  ASSERT_TRUE(limiter.check_and_consume("user_42@example.com", 1'000'000));
+  EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter.check_and_consume("user_42@example.com", 10)); }), 0U);
+  EXPECT_EQ(limiter.consume("user_42@example.com", 10).source, Source::kLocal);
+}
+
+// A user's first request in a minute makes a key, and so allocates; those after it do not.
+TEST_P(Allocations, NoneInMemoryForUsersWhoHaveAKey) {
+  RedisRateLimiter limiter{
+      std::make_shared<MemoryClient>(),
+      {.max_tokens_per_minute = 1'000'000, .admission = GetParam(), .clock = std::make_shared<testing::ManualClock>()}};
+  const std::vector<std::string> users{"user_42@example.com", "user_43@example.com", "user_44@example.com"};
+  EXPECT_EQ(counted([&, i = 0U]() mutable { ASSERT_TRUE(limiter.check_and_consume(users[i++ % users.size()], 10)); }),
+            0U);
+  EXPECT_EQ(counted([&] { ASSERT_GT(limiter.get_remaining(users[0]), 0); }), 0U);
+  EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter.check_and_consume(users[0], 1'000'000)); }), 0U);
 }
 
 INSTANTIATE_TEST_SUITE_P(, Allocations, ::testing::Values(Admission::kPipelined, Admission::kAtomic),

@@ -367,7 +367,8 @@ TEST(Adjust, FailsOnAnErrorOrAnUnexpectedReply) {
 }
 
 TEST(DenyLocally, KnowsWhenToComeBackUnlessThatNeverHelps) {
-  const Decision later = kPipelined.deny_locally(request(10), false);
+  Decision later;
+  kPipelined.deny_locally(request(10), false, later);
   EXPECT_FALSE(later.allowed);
   EXPECT_EQ(later.limit, 100);
   EXPECT_EQ(later.remaining, std::nullopt);
@@ -375,7 +376,9 @@ TEST(DenyLocally, KnowsWhenToComeBackUnlessThatNeverHelps) {
   EXPECT_EQ(later.reset_after, kUntilReset);
   EXPECT_EQ(later.source, Source::kLocal);
   EXPECT_FALSE(later.failure);
-  EXPECT_EQ(kPipelined.deny_locally(request(101), true).retry_after, std::nullopt);
+  Decision never;
+  kPipelined.deny_locally(request(101), true, never);
+  EXPECT_EQ(never.retry_after, std::nullopt);
 }
 
 TEST(FallBack, SaysWhatThePolicyDecidedAndWhy) {

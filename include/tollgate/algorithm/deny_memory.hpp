@@ -10,6 +10,7 @@
 #pragma once
 
 #include <chrono>
+#include <concepts>
 #include <cstdint>
 #include <functional>
 #include <limits>
@@ -24,39 +25,48 @@ class DenyMemory {
   using Time = std::chrono::steady_clock::time_point;
   enum class Advice : std::uint8_t { kCharge, kLook, kDeny };
 
+  /// An id with its hash, for callers who need that too: it is computed once.
+  struct User {
+    User(const std::convertible_to<std::string_view> auto& user_id) noexcept  // NOLINT(google-explicit-constructor)
+        : id(user_id), hash(std::hash<std::string_view>{}(id)) {}
+
+    std::string_view id;
+    std::size_t hash;
+  };
+
   /// Remembers at most `capacity` (1 or more) users: two whose ids share a place push each other out.
   /// `duration` is counted from the moment at which Redis was asked.
   DenyMemory(std::chrono::milliseconds duration, std::size_t capacity) : duration_(duration), entries_(capacity) {}
 
-  [[nodiscard]] Advice advise(std::string_view user_id, std::int64_t minute, std::int64_t tokens, Time now) const {
-    const Entry& entry = place(user_id);
-    if (!entry.is(user_id, minute)) return Advice::kCharge;
+  [[nodiscard]] Advice advise(const User& user, std::int64_t minute, std::int64_t tokens, Time now) const {
+    const Entry& entry = place(user);
+    if (!entry.is(user.id, minute)) return Advice::kCharge;
     if (now < entry.left_until && tokens > entry.left) return Advice::kDeny;
     return tokens >= entry.look_from ? Advice::kLook : Advice::kCharge;
   }
 
   /// A charge of `tokens` was denied, on a reading that may have been inflated.
-  void remember_denied(std::string_view user_id, std::int64_t minute, std::int64_t tokens) {
-    Entry& entry = claim(user_id, minute);
+  void remember_denied(const User& user, std::int64_t minute, std::int64_t tokens) {
+    Entry& entry = claim(user, minute);
     entry.look_from = std::min(entry.look_from, tokens);
   }
 
   /// A charge of `tokens` was admitted: the denial of as many is out of date.
-  void remember_admitted(std::string_view user_id, std::int64_t minute, std::int64_t tokens) {
-    Entry& entry = place(user_id);
-    if (entry.is(user_id, minute) && tokens >= entry.look_from) entry.look_from = kNever;
+  void remember_admitted(const User& user, std::int64_t minute, std::int64_t tokens) {
+    Entry& entry = place(user);
+    if (entry.is(user.id, minute) && tokens >= entry.look_from) entry.look_from = kNever;
   }
 
   /// `left` tokens were seen to be left by somebody who charged nothing and asked at `asked_at`.
-  void remember_left(std::string_view user_id, std::int64_t minute, std::int64_t left, Time asked_at) {
-    Entry& entry = claim(user_id, minute);
+  void remember_left(const User& user, std::int64_t minute, std::int64_t left, Time asked_at) {
+    Entry& entry = claim(user, minute);
     entry.left = left;
     entry.left_until = asked_at + duration_;
   }
 
-  void forget(std::string_view user_id) {
-    Entry& entry = place(user_id);
-    if (entry.user_id == user_id) entry = Entry{};
+  void forget(const User& user) {
+    Entry& entry = place(user);
+    if (entry.user_id == user.id) entry = Entry{};
   }
 
  private:
@@ -72,16 +82,13 @@ class DenyMemory {
     [[nodiscard]] bool is(std::string_view id, std::int64_t at) const { return minute == at && user_id == id; }
   };
 
-  [[nodiscard]] std::size_t index(std::string_view user_id) const {
-    return std::hash<std::string_view>{}(user_id) % entries_.size();
-  }
-  [[nodiscard]] const Entry& place(std::string_view user_id) const { return entries_[index(user_id)]; }
-  [[nodiscard]] Entry& place(std::string_view user_id) { return entries_[index(user_id)]; }
+  [[nodiscard]] const Entry& place(const User& user) const { return entries_[user.hash % entries_.size()]; }
+  [[nodiscard]] Entry& place(const User& user) { return entries_[user.hash % entries_.size()]; }
 
-  Entry& claim(std::string_view user_id, std::int64_t minute) {
-    Entry& entry = place(user_id);
-    if (!entry.is(user_id, minute)) {
-      entry.user_id.assign(user_id);  // keeps its room
+  Entry& claim(const User& user, std::int64_t minute) {
+    Entry& entry = place(user);
+    if (!entry.is(user.id, minute)) {
+      entry.user_id.assign(user.id);  // keeps its room
       entry.minute = minute;
       entry.look_from = kNever;
       entry.left_until = Time::min();

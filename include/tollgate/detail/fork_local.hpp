@@ -11,8 +11,11 @@
 
 namespace tollgate::inline v0::detail {
 
+/// Raised in every forked child, by src/fork_local.cpp.
+extern std::atomic<std::uint64_t> forks;
+
 /// Differs between a process and every child that it forks. One atomic load.
-[[nodiscard]] std::uint64_t fork_generation() noexcept;
+[[nodiscard]] inline std::uint64_t fork_generation() noexcept { return forks.load(std::memory_order_relaxed); }
 
 template <class T>
 class ForkLocal {

@@ -10,9 +10,9 @@
 #include <cstdint>
 #include <initializer_list>
 #include <span>
-#include <string>
 #include <string_view>
 
+#include "tollgate/detail/inline_text.hpp"
 #include "tollgate/detail/inline_vector.hpp"
 #include "tollgate/redis/script.hpp"
 
@@ -64,8 +64,6 @@ class CommandBatch {
   }
 
  private:
-  static constexpr std::size_t kInlineBytes = 256;
-
   struct Range {
     std::size_t offset = 0;
     std::size_t length = 0;
@@ -81,39 +79,29 @@ class CommandBatch {
 
   void add(Operation operation, std::string_view key, std::initializer_list<std::int64_t> integers,
            std::string_view second_key = {}, const Script* script = nullptr) {
-    Record record;
+    // INCRBY and EXPIRE name the same key: its bytes are kept once.
+    const Record* const last = records_.empty() ? nullptr : &records_[records_.size() - 1];
+    const Range key_range = last != nullptr && view(last->key) == key ? last->key : store(key);
+    const Range second_key_range = store(second_key);
+    Record& record = records_.emplace_back();
     record.operation = operation;
     record.integer_count = static_cast<std::uint8_t>(std::min(integers.size(), kMaxIntegers));
     std::copy_n(integers.begin(), record.integer_count, record.integers.begin());
-    // INCRBY and EXPIRE name the same key: its bytes are kept once.
-    const bool same_key = !records_.empty() && view(records_[records_.size() - 1].key) == key;
-    record.key = same_key ? records_[records_.size() - 1].key : store(key);
-    record.second_key = store(second_key);
+    record.key = key_range;
+    record.second_key = second_key_range;
     record.script = script;
-    records_.push_back(record);
   }
 
   Range store(std::string_view text) {
-    const Range range{text_size_, text.size()};
-    if (heap_text_.empty() && text_size_ + text.size() <= kInlineBytes) {
-      std::copy(text.begin(), text.end(), inline_text_.begin() + static_cast<std::ptrdiff_t>(text_size_));
-    } else {
-      if (heap_text_.empty()) heap_text_.assign(inline_text_.data(), text_size_);
-      heap_text_.append(text);
-    }
-    text_size_ += text.size();
+    const Range range{text_.size(), text.size()};
+    text_.append(text);
     return range;
   }
 
-  [[nodiscard]] std::string_view view(Range range) const {
-    const char* text = heap_text_.empty() ? inline_text_.data() : heap_text_.data();
-    return {text + range.offset, range.length};
-  }
+  [[nodiscard]] std::string_view view(Range range) const { return text_.view().substr(range.offset, range.length); }
 
   detail::InlineVector<Record, 4> records_;
-  std::array<char, kInlineBytes> inline_text_{};
-  std::string heap_text_;  // once not empty, it holds all of the text
-  std::size_t text_size_ = 0;
+  detail::InlineText<256> text_;
 };
 
 }  // namespace tollgate::inline v0

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <variant>
 
 #include "tollgate/redis/command_batch.hpp"
 #include "tollgate/redis/reply.hpp"
@@ -23,6 +24,8 @@ class Keyspace {
 
   /// Holds at most `max_keys` living keys; a write that would make one more is answered with Redis's OOM error.
   explicit Keyspace(std::size_t max_keys) : max_keys_(max_keys) {}
+  Keyspace(const Keyspace&) = delete;
+  Keyspace& operator=(const Keyspace&) = delete;
 
   /// The time at which the following commands are executed.
   void set_time(Time now) noexcept { now_ = now; }
@@ -45,19 +48,26 @@ class Keyspace {
 
  private:
   struct Entry {
-    std::string value;
+    std::variant<std::int64_t, std::string> value;  // whatever was counted is a number
     std::optional<Time> expires_at;
+
+    [[nodiscard]] std::optional<std::int64_t> number() const;
+    [[nodiscard]] std::string text() const;
   };
   struct Hash {
     using is_transparent = void;
-    std::size_t operator()(std::string_view key) const noexcept { return std::hash<std::string_view>{}(key); }
+    // Not noexcept: so libstdc++ keeps the hash of each key, where it would compute it anew for each that it passes.
+    std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>{}(key); }
   };
+  using Entries = std::unordered_map<std::string, Entry, Hash, std::equal_to<>>;
 
   Entry* find(std::string_view key);
   Entry* find_or_make(std::string_view key);  // null when the store is full
+  void erase_found();
   void purge();
 
-  std::unordered_map<std::string, Entry, Hash, std::equal_to<>> entries_;
+  Entries entries_;
+  Entries::iterator found_last_ = entries_.end();  // the commands of one decision name the same key
   std::size_t max_keys_;
   std::size_t purge_at_ = 1024;
   Time now_{};

@@ -32,7 +32,7 @@ class MemoryClient final : public RedisClient {
     Keyspace keyspace{kMaxKeys};
   };
 
-  [[nodiscard]] Replies run(const CommandBatch& batch);
+  [[nodiscard]] BatchResult run(const CommandBatch& batch);
 
   std::shared_ptr<const Clock> clock_;
   detail::ForkLocal<Store> store_;
