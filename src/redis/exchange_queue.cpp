@@ -73,10 +73,13 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch
   return exchange;
 }
 
-void ExchangeQueue::take_pending(std::string& out) {
+void ExchangeQueue::take_pending(std::chrono::steady_clock::time_point now, std::string& out) {
+  std::size_t place = in_flight_.size();
   for (Exchange& exchange : pending_) {
     out += exchange.bytes;
     exchange.stage = Exchange::Stage::kInFlight;
+    exchange.sent_at = now;
+    exchange.place = ++place;
   }
   in_flight_.splice(in_flight_.end(), pending_);
 }

@@ -34,7 +34,9 @@ struct Exchange {
   std::string bytes;
   std::size_t counted_bytes = 0;                  ///< of `bytes`, as first added
   std::chrono::steady_clock::time_point since{};  ///< when it was added
-  const CommandBatch* batch = nullptr;            ///< the caller's while it waits, else &own_batch
+  std::chrono::steady_clock::time_point sent_at{};
+  std::size_t place = 0;                ///< in flight when it was sent: 1 = first
+  const CommandBatch* batch = nullptr;  ///< the caller's while it waits, else &own_batch
   CommandBatch own_batch;
   std::shared_ptr<ReplyHandler> handler;
   BatchResult result;
@@ -81,8 +83,8 @@ class ExchangeQueue {
   /// An exchange that carries nothing and is in no queue: a thread's identity while it drives without a call.
   [[nodiscard]] Handle borrow();
 
-  /// Moves everything pending into flight and appends its bytes to `out`.
-  void take_pending(std::string& out);
+  /// Moves everything pending into flight, sent at `now`, and appends its bytes to `out`.
+  void take_pending(std::chrono::steady_clock::time_point now, std::string& out);
 
   /// The last `unsent` bytes that were taken have not left. Whole exchanges among them become pending again, first;
   /// returns how many bytes remain of the one that left in part.

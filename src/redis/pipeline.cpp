@@ -13,10 +13,13 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Below so many exchanges in flight each caller sends at once.
-constexpr std::size_t kWriteThrough = 8;
-// A driver that sits blocked longer than this, and than Redis needs for what is in flight, is on a slow network.
-constexpr std::chrono::microseconds kSlowNetwork{400};
+// Below so many exchanges in flight a call is sent at once, and what is posted: that is to be in Redis before the next
+// call of the thread that posted it, which may take another connection.
+constexpr std::size_t kCallsAtOnce = 2;
+constexpr std::size_t kPostsAtOnce = 8;
+// A network whose round trip, without what Redis needs for what is in flight, is longer than this is slow: nothing
+// waits there for the replies to something else.
+constexpr std::chrono::microseconds kSlowNetwork{150};
 constexpr std::chrono::microseconds kServicePerExchange{5};
 // A connection that has been silent for longer is looked at before it is trusted with a charge.
 constexpr std::chrono::microseconds kIdle{500};
@@ -75,7 +78,6 @@ Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options)
 Pipeline::~Pipeline() { close(); }
 
 void Pipeline::close() {
-  drain(Clock::now() + options_.command_timeout);
   Lock lock{mutex_};
   drop_connection({Errc::kConnectionLost, true, "the client was destroyed"}, finished_);
   settle(lock, finished_);
@@ -88,10 +90,6 @@ void Pipeline::close() {
 
 ClientStats Pipeline::stats() const noexcept {
   ClientStats stats;
-  for (std::size_t bucket = 0; bucket < LatencyHistogram::kBuckets; ++bucket) {
-    stats.latency.counts[bucket] = counters_.read(bucket);
-  }
-  stats.failed = counters_.read(kFailed);
   stats.failed_at_once = counters_.read(kFailedAtOnce);
   stats.posted = counters_.read(kPosted);
   stats.connects = counters_.read(kConnects);
@@ -116,15 +114,67 @@ bool Pipeline::can_write_something() const noexcept {
   return may_write() && (queue_.has_pending() || !connection_->outgoing.empty());
 }
 
-bool Pipeline::writes_at_once() const noexcept { return queue_.in_flight() < kWriteThrough || blocked_ > kSlowNetwork; }
+bool Pipeline::writes_at_once(std::size_t below) const noexcept {
+  return queue_.in_flight() < below || round_trip_ > kSlowNetwork;
+}
 
-BatchResult Pipeline::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
+BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
                               const std::shared_ptr<ReplyHandler>& late) {
-  const Time now = Clock::now();
-  BatchResult result = carry(batch, now, deadline.value_or(now + options_.command_timeout), late);
-  counters_.add(result.ok() ? LatencyHistogram::bucket_of(Clock::now() - now) : kFailed);
+  BatchResult result = carry(batch, now, until, late);
   events_.deliver();
   return result;
+}
+
+std::optional<BatchResult> Pipeline::execute_if_connected(const CommandBatch& batch, Time now, Time until,
+                                                          const std::shared_ptr<ReplyHandler>& late) {
+  Lock lock{mutex_};
+  look_after_silence(lock, now, true);
+  if (!connection_ && driver_ == nullptr && may_connect(now)) {
+    const Handle self = queue_.borrow();
+    driver_ = &*self;
+    establish(lock, now);
+    driver_ = nullptr;
+    queue_.release(self);
+  }
+  const bool connected = connection_ != nullptr;
+  pass_on(lock);
+  if (!connected) return std::nullopt;
+  return execute(batch, now, until, late);
+}
+
+bool Pipeline::attend() {
+  Lock lock{mutex_};
+  const Time now = Clock::now();
+  look_after_silence(lock, now, true);
+  const bool attended = queue_.unattended() == 0;
+  const bool overdue = !attended && now > overdue_at_;
+  if (attended) {
+    overdue_at_ = Time::max();
+  } else {
+    overdue_at_ = std::min(overdue_at_, now + options_.command_timeout);
+  }
+  pass_on(lock);
+  if (overdue) give_up_connection("a reply is overdue, though Redis answers others");
+  return attended;
+}
+
+void Pipeline::note_failure_elsewhere(const Failure& failure, Time since) {
+  Lock lock{mutex_};
+  Handles finished;
+  const Time now = Clock::now();
+  if (failure.code == Errc::kTimeout) note_timeout(now, since, failure, finished);
+  if (failure.code == Errc::kConnectionLost) circuit_changed(breaker_.fail(now, random()), failure, finished);
+  settle(lock, finished);
+  pass_on(lock);
+  events_.deliver();
+}
+
+void Pipeline::give_up_connection(std::string why) {
+  Lock lock{mutex_};
+  Handles finished;
+  drop_connection({Errc::kConnectionLost, true, std::move(why)}, finished);
+  settle(lock, finished);
+  pass_on(lock);
 }
 
 BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
@@ -157,7 +207,7 @@ BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
 
   if (driver_ == nullptr) {
     driver_ = &*exchange;
-  } else if (may_write() && writes_at_once()) {
+  } else if (may_write() && writes_at_once(kCallsAtOnce)) {
     write(lock);
   }
 
@@ -209,7 +259,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
     counters_.add(kPosted);
   }
   // Otherwise the driver sends before it receives next, and sees that nothing is left when it leaves.
-  if (driver_ != nullptr && may_write() && writes_at_once()) write(lock);
+  if (driver_ != nullptr && may_write() && writes_at_once(kPostsAtOnce)) write(lock);
   pass_on(lock);
   if (!added && handler) {
     handler->handle(client_, batch, failed({Errc::kOverloaded, false, "4096 posts are on their way"}));
@@ -293,7 +343,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     case ConnectAttempt::Progress::kConnected:
       connection_ = attempt_->take_connection();
       connected_at_ = last_read_ = last_heard_ = Clock::now();
-      blocked_ = {};
+      round_trip_ = {};
       attempt_.reset();
       counters_.add(kConnects);
       return report(EventKind::kConnected);
@@ -308,19 +358,12 @@ void Pipeline::establish(Lock& lock, Time until) {
 void Pipeline::receive(Lock& lock, Time until) {
   const std::shared_ptr<Connection> connection = connection_;
   const bool blocked_on_write = can_write_something();
-  const std::size_t in_flight = queue_.in_flight();
   lock.unlock();
-  const Time before = Clock::now();
   Failure failure = connection->wait_and_receive(until, blocked_on_write, replies_);
   const Time after = Clock::now();
   lock.lock();
   if (connection_ != connection) return replies_.clear();  // dropped meanwhile; its exchanges have been told
 
-  if (!replies_.empty() && in_flight > 0) {
-    const auto service = kServicePerExchange * static_cast<std::int64_t>(in_flight);
-    const auto sample = std::max<std::chrono::nanoseconds>(after - before - service, std::chrono::nanoseconds{0});
-    blocked_ += (sample - blocked_) / 8;
-  }
   take_in(lock, after, std::move(failure));
 }
 
@@ -341,9 +384,19 @@ void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
     break;
   }
   replies_.clear();
+  note_round_trip(now);
   note_outcomes(finished_);
   if (failure.code && connection_) lose_connection(failure, finished_);
+  if (can_write_something()) write(lock);  // first: Redis works while callers are woken
   settle(lock, finished_);
+}
+
+void Pipeline::note_round_trip(Time now) {
+  if (finished_.empty()) return;
+  const Exchange& last = *finished_.back();
+  const auto service = kServicePerExchange * static_cast<std::int64_t>(last.place);
+  const auto sample = std::max<std::chrono::nanoseconds>(now - last.sent_at - service, std::chrono::nanoseconds{0});
+  round_trip_ = sample < round_trip_ ? sample : round_trip_ + (sample - round_trip_) / 16;
 }
 
 /// What the replies of calls say about Redis: any that it could have given to others too is a failure.
@@ -373,8 +426,11 @@ void Pipeline::end_probe() noexcept {
 void Pipeline::circuit_changed(CircuitBreaker::Change change, const Failure& failure, Handles& finished) {
   switch (change) {
     case CircuitBreaker::Change::kNone: return;
-    case CircuitBreaker::Change::kClosed: return report(EventKind::kCircuitClosed);
+    case CircuitBreaker::Change::kClosed:
+      circuit_is_open_.store(false, std::memory_order_relaxed);
+      return report(EventKind::kCircuitClosed);
     case CircuitBreaker::Change::kOpened:
+      circuit_is_open_.store(true, std::memory_order_relaxed);
       counters_.add(kCircuitOpened);
       report(EventKind::kCircuitOpened, failure);
       break;
@@ -418,7 +474,7 @@ void Pipeline::write(Lock& lock) {
   const std::shared_ptr<Connection> connection = connection_;
   connection->writing = true;
   do {
-    queue_.take_pending(connection->outgoing);
+    queue_.take_pending(Clock::now(), connection->outgoing);
     lock.unlock();
     const std::size_t sent = connection->send();
     lock.lock();
@@ -438,13 +494,13 @@ void Pipeline::write(Lock& lock) {
       break;
     }
     outgoing.clear();
-  } while (queue_.has_pending() && (driver_ == nullptr || writes_at_once()));
+  } while (queue_.has_pending() && (driver_ == nullptr || writes_at_once(kCallsAtOnce)));
   connection->writing = false;
 }
 
 void Pipeline::wait_for_turn(Lock& lock, Exchange& exchange, Time until) {
   lock.unlock();
-  exchange.wake.wait_until(until);
+  if (!exchange.wake.yield(yields_)) exchange.wake.wait_until(until);
   lock.lock();
   exchange.wake.reset();
 }

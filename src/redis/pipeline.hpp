@@ -1,10 +1,10 @@
-/// One connection, shared by all threads, without a thread of its own and without a lock held during I/O.
+/// One connection for any number of threads, without a thread of its own and without a lock held during I/O.
 ///
 /// Two roles pass between the callers. The *driver* is one of them at a time: it connects, receives, hands replies to
 /// exchanges, wakes their callers, and passes the role on when its own reply is there. The *writer* is whoever sends
-/// what has been appended; one at a time. While little is in flight, or when the driver tends to sit blocked on a slow
-/// network, each caller sends at once; otherwise the bytes are left to the driver, who sends them before it receives
-/// next: so batches form by themselves exactly when there is load.
+/// what has been appended; one at a time. While nearly nothing is in flight, or when the network is slow, each caller
+/// sends at once; otherwise the bytes are left to the driver, who sends them before it wakes callers and receives next:
+/// so batches form by themselves exactly when there is load.
 /// Thread safety: every public function may be called from all threads.
 #pragma once
 
@@ -12,6 +12,7 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <random>
 #include <vector>
 
@@ -19,6 +20,7 @@
 #include "redis/connect_attempt.hpp"
 #include "redis/connection.hpp"
 #include "redis/exchange_queue.hpp"
+#include "redis/yields.hpp"
 #include "tollgate/detail/counters.hpp"
 #include "tollgate/detail/event_queue.hpp"
 #include "tollgate/redis/connect.hpp"
@@ -36,13 +38,25 @@ class Pipeline {
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
-  BatchResult execute(const CommandBatch& batch, RedisClient::Deadline deadline,
-                      const std::shared_ptr<ReplyHandler>& late);
+  /// As RedisClient::execute, called at `now`.
+  BatchResult execute(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
+  /// The same where there is a connection. Else nothing is carried, and only a step towards one made, without waiting.
+  std::optional<BatchResult> execute_if_connected(const CommandBatch& batch, Time now, Time until,
+                                                  const std::shared_ptr<ReplyHandler>& late);
+  /// Hands out what has come in for nobody who waits, without waiting. False while some of it is still to come; what
+  /// does not within the command timeout never will, and the connection is given up. For a client who knows that Redis
+  /// answers.
+  bool attend();
+  /// A call at `since` has failed on another connection to the same server: the circuit breaker takes it for one here.
+  void note_failure_elsewhere(const Failure& failure, Time since);
+  /// What is on the connection is in doubt.
+  void give_up_connection(std::string why);
+  [[nodiscard]] bool circuit_is_open() const noexcept { return circuit_is_open_.load(std::memory_order_relaxed); }
   void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
   bool drain(Time deadline);
+  /// All but the latencies and failures of calls.
   [[nodiscard]] ClientStats stats() const noexcept;
-  /// Finishes what nobody waits for, within the command timeout; what is left then fails. Nothing may be asked
-  /// afterwards.
+  /// What is left fails. Nothing may be asked afterwards.
   void close();
 
   /// In a forked child, on the inherited object, whose lock may be held for ever: closes the descriptor, and only that.
@@ -53,15 +67,7 @@ class Pipeline {
   using Handle = ExchangeQueue::Handle;
   using Handles = std::vector<Handle>;
 
-  enum Counter : std::size_t {  // after the buckets of the latencies
-    kFailed = LatencyHistogram::kBuckets,
-    kFailedAtOnce,
-    kPosted,
-    kConnects,
-    kDisconnects,
-    kCircuitOpened,
-    kCounters
-  };
+  enum Counter : std::size_t { kFailedAtOnce, kPosted, kConnects, kDisconnects, kCircuitOpened, kCounters };
 
   BatchResult carry(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
   template <class Done>
@@ -87,7 +93,8 @@ class Pipeline {
   [[nodiscard]] bool may_connect(Time now) const noexcept;
   [[nodiscard]] bool may_write() const noexcept;
   [[nodiscard]] bool can_write_something() const noexcept;
-  [[nodiscard]] bool writes_at_once() const noexcept;
+  [[nodiscard]] bool writes_at_once(std::size_t below) const noexcept;
+  void note_round_trip(Time now);
 
   RedisClient& client_;
   const Url url_;
@@ -101,14 +108,18 @@ class Pipeline {
   CircuitBreaker breaker_;
   const Exchange* probe_ = nullptr;  // the call that is to show whether the circuit can be closed
   Failure refusal_;                  // while it is open
+  std::atomic<bool> circuit_is_open_{false};
+  Time overdue_at_ = Time::max();  // when what attend() waits for will have been waited for in vain
   Time connected_at_ = Time::min();
-  Time last_read_ = Time::min();         // when somebody last looked for replies
-  Time last_heard_ = Time::min();        // and last found some
-  std::chrono::nanoseconds blocked_{0};  // how long the driver sits blocked per exchange in flight, smoothed
-  std::vector<Reply> replies_;           // the driver's, without the lock
-  Handles finished_;                     // the driver's, without the lock
+  Time last_read_ = Time::min();   // when somebody last looked for replies
+  Time last_heard_ = Time::min();  // and last found some
+  // The network's share of the last round trips: falls at once and rises slowly, for any may have waited for a CPU.
+  std::chrono::nanoseconds round_trip_{0};
+  std::vector<Reply> replies_;  // the driver's, without the lock
+  Handles finished_;            // the driver's, without the lock
   std::minstd_rand random_;
   std::atomic<int> descriptor_{-1};
+  Yields yields_;
 
   detail::EventQueue events_;
   detail::Counters<kCounters> counters_;

@@ -1,5 +1,4 @@
-/// Where one thread sleeps until another wakes it, with a deadline. Yields a few times before it sleeps: under load the
-/// wake comes within a time slice, and then neither side makes a system call.
+/// Where one thread waits until another signals it: yielding for a while, then asleep, with a deadline.
 /// Thread safety: one waiter, any number of signallers.
 #pragma once
 
@@ -12,6 +11,9 @@
 #include <chrono>
 #include <cstdint>
 #include <ctime>
+#include <utility>
+
+#include "redis/yields.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -29,12 +31,20 @@ class WaitWord {
     }
   }
 
-  /// True when signalled, also when that was before the call; false when `deadline` came first.
-  bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept {
-    for (int i = 0; i < kYields; ++i) {
+  /// Yields as long as that is worthwhile. True when signalled meanwhile or before; otherwise wait_until() may follow.
+  bool yield(Yields& yields) noexcept {
+    auto now = std::chrono::steady_clock::now();
+    for (int i = 0; i < Yields::kPerWait && yields.worthwhile(now); ++i) {
       if (state_.load(std::memory_order_acquire) == kSignalled) return true;
       ::sched_yield();
+      const auto began = std::exchange(now, std::chrono::steady_clock::now());
+      yields.note(began, now);
     }
+    return false;
+  }
+
+  /// Sleeps. True when signalled, also when that was before the call; false when `deadline` came first.
+  bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept {
     std::uint32_t idle = kIdle;
     if (!state_.compare_exchange_strong(idle, kSleeping, std::memory_order_acq_rel)) return true;
     const timespec until = to_timespec(deadline.time_since_epoch());
@@ -52,7 +62,6 @@ class WaitWord {
   void reset() noexcept { state_.store(kIdle, std::memory_order_relaxed); }
 
  private:
-  static constexpr int kYields = 4;
   static constexpr std::uint32_t kIdle = 0;
   static constexpr std::uint32_t kSleeping = 1;
   static constexpr std::uint32_t kSignalled = 2;

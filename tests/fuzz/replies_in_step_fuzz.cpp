@@ -81,7 +81,7 @@ void run(Input& input) {
     stream.insert(stream.end(), call.answers.begin(), call.answers.end());
   }
   std::string bytes;
-  queue.take_pending(bytes);
+  queue.take_pending({}, bytes);
 
   const bool falsified = !input.empty();
   for (int edits = 0; !input.empty() && !stream.empty() && edits < (pipelined ? 1 : 8); ++edits) {

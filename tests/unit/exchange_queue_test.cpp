@@ -40,7 +40,7 @@ class ExchangeQueueTest : public ::testing::Test {
   }
   std::string taken() {
     std::string out;
-    queue_.take_pending(out);
+    queue_.take_pending({}, out);
     return out;
   }
   [[nodiscard]] bool deliver(Reply reply) { return queue_.deliver(std::move(reply), finished_); }

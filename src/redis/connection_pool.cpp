@@ -1,0 +1,163 @@
+#include "redis/connection_pool.hpp"
+
+#include <utility>
+
+namespace tollgate::inline v0 {
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr int kUnit = 256;
+constexpr int kSmoothing = 16;
+
+/// Only the first connection's changes are told.
+ClientOptions unobserved(ClientOptions options) {
+  options.observer = nullptr;
+  return options;
+}
+
+/// Counts a call for as long as it is under way.
+class UnderWay {
+ public:
+  explicit UnderWay(std::atomic<int>& calls) noexcept
+      : calls_(calls), others_(calls.fetch_add(1, std::memory_order_relaxed)) {}
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+  ~UnderWay() { calls_.fetch_sub(1, std::memory_order_relaxed); }
+
+  [[nodiscard]] int others() const noexcept { return others_; }
+
+ private:
+  std::atomic<int>& calls_;
+  const int others_;
+};
+
+}  // namespace
+
+/// Takes a lane that nobody has to itself.
+class ConnectionPool::Claim {
+ public:
+  explicit Claim(Lane& lane) noexcept
+      : lane_(lane),
+        mine_(!lane.taken.load(std::memory_order_relaxed) && !lane.taken.exchange(true, std::memory_order_acquire)) {}
+  Claim(const Claim&) = delete;
+  Claim& operator=(const Claim&) = delete;
+  ~Claim() {
+    if (mine_) lane_.taken.store(false, std::memory_order_release);
+  }
+
+  explicit operator bool() const noexcept { return mine_; }
+
+ private:
+  Lane& lane_;
+  const bool mine_;
+};
+
+ConnectionPool::ConnectionPool(RedisClient& client, const Url& url, const ClientOptions& options)
+    : command_timeout_(options.command_timeout) {
+  lanes_.emplace_back(client, url, options);
+  while (lanes_.size() < kConnections) lanes_.emplace_back(client, url, unobserved(options));
+}
+
+BatchResult ConnectionPool::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
+                                    const std::shared_ptr<ReplyHandler>& late) {
+  const Time now = Clock::now();
+  BatchResult result = carry(batch, now, deadline.value_or(now + command_timeout_), late);
+  counters_.add(result.ok() ? LatencyHistogram::bucket_of(Clock::now() - now) : kFailed);
+  return result;
+}
+
+BatchResult ConnectionPool::carry(const CommandBatch& batch, Time now, Time until,
+                                  const std::shared_ptr<ReplyHandler>& late) {
+  const UnderWay under_way{calls_};
+  if (few_are_under_way(under_way.others()) && fair_.load(std::memory_order_relaxed)) {
+    if (auto result = carry_alone(batch, now, until, late)) return std::move(*result);
+  }
+  return carry_on_first(batch, now, until, late);
+}
+
+/// Calls come in clumps, so one look does not tell: after a batch of many, the next ones find nobody for a moment.
+bool ConnectionPool::few_are_under_way(int others) noexcept {
+  constexpr int kFew = kConnections;
+  int usual = usual_.load(std::memory_order_relaxed);
+  usual += (others * kUnit - usual) / kSmoothing;
+  usual_.store(usual, std::memory_order_relaxed);
+  return others < kFew && usual < kFew * kUnit;
+}
+
+/// On a connection that nobody else uses, the first before the others. Nothing when there is none, or when it turns out
+/// that the batch was not sent.
+std::optional<BatchResult> ConnectionPool::carry_alone(const CommandBatch& batch, Time now, Time until,
+                                                       const std::shared_ptr<ReplyHandler>& late) {
+  for (Lane& lane : lanes_) {
+    const Claim claim{lane};
+    if (!claim) continue;
+    if (&lane == &lanes_.front()) return carry_on_first(batch, now, until, late);
+    auto result = lane.pipeline.execute_if_connected(batch, now, until, late);
+    if (!result || result->ok()) return result;
+    first().note_failure_elsewhere(result->failure, now);
+    turn_foul();
+    if (result->failure.may_have_executed || Clock::now() >= until) return result;
+    return std::nullopt;
+  }
+  return std::nullopt;
+}
+
+BatchResult ConnectionPool::carry_on_first(const CommandBatch& batch, Time now, Time until,
+                                           const std::shared_ptr<ReplyHandler>& late) {
+  BatchResult result = first().execute(batch, now, until, late);
+  if (!result.ok()) {
+    turn_foul();
+  } else if (!fair_.load(std::memory_order_relaxed) && attend_the_others()) {
+    fair_.store(true, std::memory_order_relaxed);
+    others_given_up_.store(false, std::memory_order_relaxed);
+  }
+  return result;
+}
+
+/// Whether nothing is left on the others that nobody waits for: it would not be looked after while they are not used.
+bool ConnectionPool::attend_the_others() {
+  for (std::size_t i = 1; i < lanes_.size(); ++i) {
+    const Claim claim{lanes_[i]};
+    if (!claim || !lanes_[i].pipeline.attend()) return false;
+  }
+  return true;
+}
+
+/// A call has failed. Once the circuit is open nobody waits for what is on the others, as nobody does on the first.
+void ConnectionPool::turn_foul() {
+  fair_.store(false, std::memory_order_relaxed);
+  if (!first().circuit_is_open() || others_given_up_.exchange(true, std::memory_order_relaxed)) return;
+  for (std::size_t i = 1; i < lanes_.size(); ++i) {
+    lanes_[i].pipeline.give_up_connection("given up when the circuit opened");
+  }
+}
+
+bool ConnectionPool::drain(Time deadline) {
+  bool drained = true;
+  for (Lane& lane : lanes_) drained = lane.pipeline.drain(deadline) && drained;
+  return first().drain(deadline) && drained;  // late replies on the others may have been answered by posts
+}
+
+ClientStats ConnectionPool::stats() const noexcept {
+  ClientStats stats = lanes_.front().pipeline.stats();
+  for (std::size_t bucket = 0; bucket < LatencyHistogram::kBuckets; ++bucket) {
+    stats.latency.counts[bucket] = counters_.read(bucket);
+  }
+  stats.failed = counters_.read(kFailed);
+  return stats;
+}
+
+void ConnectionPool::close() {
+  const Time deadline = Clock::now() + command_timeout_;
+  drain(deadline);
+  for (std::size_t i = 1; i < lanes_.size(); ++i) lanes_[i].pipeline.close();
+  first().drain(deadline);  // what that has made to be posted
+  first().close();
+}
+
+void ConnectionPool::close_in_child() noexcept {
+  for (Lane& lane : lanes_) lane.pipeline.close_in_child();
+}
+
+}  // namespace tollgate::inline v0
