@@ -47,8 +47,13 @@ bool wait_writable(int descriptor, Time until) noexcept {
 
 }  // namespace
 
-ConnectAttempt::ConnectAttempt(const Url& url, const ClientOptions& options, Time now, std::atomic<int>& descriptor)
-    : url_(url), options_(options), deadline_(now + options.connect_timeout), descriptor_slot_(descriptor) {}
+ConnectAttempt::ConnectAttempt(const Url& url, const ClientOptions& options, Greeting greeting, Time now,
+                               std::atomic<int>& descriptor)
+    : url_(url),
+      options_(options),
+      greeting_(greeting),
+      deadline_(now + options.connect_timeout),
+      descriptor_slot_(descriptor) {}
 
 ConnectAttempt::~ConnectAttempt() {
   // Forgotten before it is closed: the number is anybody's then. A connection that was taken keeps it.
@@ -190,6 +195,10 @@ void ConnectAttempt::start_greeting() {
   }
   if (url_.database() != 0) {
     append_resp(bytes, {"SELECT", std::to_string(url_.database())});
+    ++expected_greetings_;
+  }
+  if (expected_greetings_ == 0 && greeting_ == Greeting::kAlways) {
+    append_resp(bytes, {"PING"});
     ++expected_greetings_;
   }
   stage_ = expected_greetings_ == 0 ? Stage::kConnected : Stage::kGreeting;

@@ -17,6 +17,10 @@
 
 namespace tollgate::inline v0 {
 
+/// What must be answered before a connection carries anything: AUTH and SELECT where there is need; or, where there is
+/// none, a PING all the same, for a server that takes no more clients accepts them first.
+enum class Greeting : std::uint8_t { kAsNeeded, kAlways };
+
 class ConnectAttempt {
  public:
   using Time = std::chrono::steady_clock::time_point;
@@ -24,7 +28,8 @@ class ConnectAttempt {
 
   /// The attempt fails `options.connect_timeout` after `now`, to which the time is added during which nobody drives it.
   /// `descriptor` always holds the socket in use, for a forked child to close.
-  ConnectAttempt(const Url& url, const ClientOptions& options, Time now, std::atomic<int>& descriptor);
+  ConnectAttempt(const Url& url, const ClientOptions& options, Greeting greeting, Time now,
+                 std::atomic<int>& descriptor);
   ~ConnectAttempt();
   ConnectAttempt(const ConnectAttempt&) = delete;
   ConnectAttempt& operator=(const ConnectAttempt&) = delete;
@@ -50,6 +55,7 @@ class ConnectAttempt {
 
   const Url& url_;
   const ClientOptions& options_;
+  const Greeting greeting_;
   Time deadline_;
   std::atomic<int>& descriptor_slot_;
   Stage stage_ = Stage::kResolving;

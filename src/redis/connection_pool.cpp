@@ -55,8 +55,8 @@ class ConnectionPool::Claim {
 
 ConnectionPool::ConnectionPool(RedisClient& client, const Url& url, const ClientOptions& options)
     : command_timeout_(options.command_timeout) {
-  lanes_.emplace_back(client, url, options);
-  while (lanes_.size() < kConnections) lanes_.emplace_back(client, url, unobserved(options));
+  lanes_.emplace_back(client, url, options, Greeting::kAsNeeded);
+  while (lanes_.size() < kConnections) lanes_.emplace_back(client, url, unobserved(options), Greeting::kAlways);
 }
 
 BatchResult ConnectionPool::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
@@ -93,6 +93,7 @@ std::optional<BatchResult> ConnectionPool::carry_alone(const CommandBatch& batch
     const Claim claim{lane};
     if (!claim) continue;
     if (&lane == &lanes_.front()) return carry_on_first(batch, now, until, late);
+    if (first().has_posts_under_way()) return std::nullopt;  // a call comes after what its thread has posted
     auto result = lane.pipeline.execute_if_connected(batch, now, until, late);
     if (!result || result->ok()) return result;
     first().note_failure_elsewhere(result->failure, now);

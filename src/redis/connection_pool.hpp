@@ -45,7 +45,8 @@ class ConnectionPool {
 
  private:
   struct Lane {
-    Lane(RedisClient& client, const Url& url, const ClientOptions& options) : pipeline(client, url, options) {}
+    Lane(RedisClient& client, const Url& url, const ClientOptions& options, Greeting greeting)
+        : pipeline(client, url, options, greeting) {}
 
     Pipeline pipeline;
     std::atomic<bool> taken{false};  // by a call that has it to itself

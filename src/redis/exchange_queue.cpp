@@ -62,14 +62,14 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch&
 
 std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
                                                              std::shared_ptr<ReplyHandler>& handler) {
-  if (posted_ >= (only_expires(batch) ? 2 : 1) * kMaxExchanges) return std::nullopt;
+  if (posted() >= (only_expires(batch) ? 2 : 1) * kMaxExchanges) return std::nullopt;
   const Handle exchange = add(idle_posts_, serial, bytes, batch.size());
   exchange->waited_for = false;
   exchange->posted = true;
   exchange->own_batch = std::move(batch);
   exchange->batch = &exchange->own_batch;
   exchange->handler = std::move(handler);
-  ++posted_;
+  posted_.fetch_add(1, std::memory_order_relaxed);
   return exchange;
 }
 
@@ -138,7 +138,7 @@ bool ExchangeQueue::retry_without_cache(Handle exchange) {
 
 void ExchangeQueue::finish(std::list<Exchange>& from, Handle exchange, std::vector<Handle>& finished) {
   if (exchange->posted) {
-    --posted_;
+    posted_.fetch_sub(1, std::memory_order_relaxed);
   } else {
     --calls_;
     if (!exchange->waited_for) --abandoned_;

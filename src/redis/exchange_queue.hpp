@@ -68,10 +68,10 @@ class ExchangeQueue {
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> in_flight_since() const noexcept {
     return in_flight_.empty() ? std::nullopt : std::optional{in_flight_.front().since};
   }
-  /// Posted and not yet done.
-  [[nodiscard]] std::size_t posted() const noexcept { return posted_; }
+  /// Posted and not yet done. From any thread.
+  [[nodiscard]] std::size_t posted() const noexcept { return posted_.load(std::memory_order_relaxed); }
   /// Those, and calls that were given up in flight: all that only handlers will be told of.
-  [[nodiscard]] std::size_t unattended() const noexcept { return posted_ + abandoned_; }
+  [[nodiscard]] std::size_t unattended() const noexcept { return posted() + abandoned_; }
 
   /// A call's exchange, pending; nothing when too much is on its way. `batch` must live until the exchange is released
   /// or given up; `bytes` are those of `batch` with `serial`.
@@ -134,7 +134,7 @@ class ExchangeQueue {
   std::list<Exchange> done_;
   std::size_t calls_ = 0;       // not yet done
   std::size_t call_bytes_ = 0;  // of those
-  std::size_t posted_ = 0;
+  std::atomic<std::size_t> posted_{0};
   std::size_t abandoned_ = 0;
 };
 

@@ -67,10 +67,11 @@ Failure inability_in(const Replies& replies) {
 
 }  // namespace
 
-Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options)
+Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options, Greeting greeting)
     : client_(client),
       url_(std::move(url)),
       options_(options),
+      greeting_(greeting),
       queue_(static_cast<Serial>(std::random_device{}())),
       random_(std::random_device{}()),
       events_(options.observer) {}
@@ -128,14 +129,15 @@ BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
 std::optional<BatchResult> Pipeline::execute_if_connected(const CommandBatch& batch, Time now, Time until,
                                                           const std::shared_ptr<ReplyHandler>& late) {
   Lock lock{mutex_};
-  look_after_silence(lock, now, true);
   if (!connection_ && driver_ == nullptr && may_connect(now)) {
     const Handle self = queue_.borrow();
     driver_ = &*self;
     establish(lock, now);
+    last_read_ = {};  // what completes it may have come long ago, and an end after it
     driver_ = nullptr;
     queue_.release(self);
   }
+  look_after_silence(lock, now, true);
   const bool connected = connection_ != nullptr;
   pass_on(lock);
   if (!connected) return std::nullopt;
@@ -332,7 +334,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     queue_.fail_pending_calls(refusal_, finished_);
     return settle(lock, finished_);
   }
-  if (!attempt_) attempt_ = std::make_unique<ConnectAttempt>(url_, options_, now, descriptor_);
+  if (!attempt_) attempt_ = std::make_unique<ConnectAttempt>(url_, options_, greeting_, now, descriptor_);
 
   lock.unlock();
   const auto progress = attempt_->advance(until);

@@ -33,7 +33,7 @@ class Pipeline {
   using Time = std::chrono::steady_clock::time_point;
 
   /// `client` is what handlers are given.
-  Pipeline(RedisClient& client, Url url, const ClientOptions& options);
+  Pipeline(RedisClient& client, Url url, const ClientOptions& options, Greeting greeting);
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
@@ -51,6 +51,8 @@ class Pipeline {
   void note_failure_elsewhere(const Failure& failure, Time since);
   /// What is on the connection is in doubt.
   void give_up_connection(std::string why);
+  /// Whether something posted has not been answered yet: a call on another connection might overtake it.
+  [[nodiscard]] bool has_posts_under_way() const noexcept { return queue_.posted() > 0; }
   [[nodiscard]] bool circuit_is_open() const noexcept { return circuit_is_open_.load(std::memory_order_relaxed); }
   void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
   bool drain(Time deadline);
@@ -99,6 +101,7 @@ class Pipeline {
   RedisClient& client_;
   const Url url_;
   const ClientOptions options_;
+  const Greeting greeting_;
 
   std::mutex mutex_;  // guards everything below; what only the driver touches says so
   ExchangeQueue queue_;
