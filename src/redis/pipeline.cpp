@@ -17,6 +17,8 @@ using Clock = std::chrono::steady_clock;
 // call of the thread that posted it, which may take another connection.
 constexpr std::size_t kCallsAtOnce = 2;
 constexpr std::size_t kPostsAtOnce = 8;
+// From so many exchanges in flight on, replies keep coming.
+constexpr std::size_t kLoad = 4;
 // A network whose round trip, without what Redis needs for what is in flight, is longer than this is slow: nothing
 // waits there for the replies to something else.
 constexpr std::chrono::microseconds kSlowNetwork{150};
@@ -360,8 +362,17 @@ void Pipeline::establish(Lock& lock, Time until) {
 void Pipeline::receive(Lock& lock, Time until) {
   const std::shared_ptr<Connection> connection = connection_;
   const bool blocked_on_write = can_write_something();
+  const bool under_load = queue_.in_flight() >= kLoad && round_trip_ <= kSlowNetwork;
   lock.unlock();
-  Failure failure = connection->wait_and_receive(until, blocked_on_write, replies_);
+  Failure failure;
+  const auto has_received = [&] {
+    failure = connection->receive(replies_);
+    return !replies_.empty() || failure.code;
+  };
+  // A CPU that sleeps meanwhile would have to be woken.
+  if (!under_load || !yield_until(yields_, has_received)) {
+    failure = connection->wait_and_receive(until, blocked_on_write, replies_);
+  }
   const Time after = Clock::now();
   lock.lock();
   if (connection_ != connection) return replies_.clear();  // dropped meanwhile; its exchanges have been told

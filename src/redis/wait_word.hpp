@@ -3,7 +3,6 @@
 #pragma once
 
 #include <linux/futex.h>
-#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -11,7 +10,6 @@
 #include <chrono>
 #include <cstdint>
 #include <ctime>
-#include <utility>
 
 #include "redis/yields.hpp"
 
@@ -31,16 +29,9 @@ class WaitWord {
     }
   }
 
-  /// Yields as long as that is worthwhile. True when signalled meanwhile or before; otherwise wait_until() may follow.
+  /// True when signalled, also when that was before the call; otherwise wait_until() may follow.
   bool yield(Yields& yields) noexcept {
-    auto now = std::chrono::steady_clock::now();
-    for (int i = 0; i < Yields::kPerWait && yields.worthwhile(now); ++i) {
-      if (state_.load(std::memory_order_acquire) == kSignalled) return true;
-      ::sched_yield();
-      const auto began = std::exchange(now, std::chrono::steady_clock::now());
-      yields.note(began, now);
-    }
-    return false;
+    return yield_until(yields, [this] { return state_.load(std::memory_order_acquire) == kSignalled; });
   }
 
   /// Sleeps. True when signalled, also when that was before the call; false when `deadline` came first.
