@@ -10,9 +10,9 @@
 namespace tollgate::inline v0 {
 
 enum class EventKind : std::uint8_t {
-  // Of a client; `subject` is its URL, without password.
-  kConnected,      ///< a connection stands, AUTH and SELECT were accepted
-  kDisconnected,   ///< a connection that stood has ended, not by its client's end; `failure` says why
+  // Of a client, whose first connection speaks for all; `subject` is its URL, without password.
+  kConnected,      ///< it stands, AUTH and SELECT were accepted
+  kDisconnected,   ///< it stood and has ended, not by its client's end; `failure` says why
   kCircuitOpened,  ///< calls fail at once from now on; `failure` is what was once too often
   kCircuitClosed,  ///< Redis has answered a probe: calls are made again
   // Of a limiter; `subject` is its key_prefix.

@@ -29,8 +29,8 @@ struct ClientOptions {
   std::chrono::milliseconds command_timeout{250};
 
   /// Asked at each connect, instead of the URL's user and password, so that a rotated password needs no restart; empty
-  /// function = the URL's. AUTH is sent with whatever it returns. Called on a thread that makes a call, never twice at
-  /// once, while no lock is held. It delays that call, so it should not block; where it throws, the attempt to connect
+  /// function = the URL's. AUTH is sent with whatever it returns. Called on a thread that makes a call, perhaps on
+  /// several at once, while no lock is held. It delays that call, so it should not block; where it throws, the attempt to connect
   /// has failed, and what it threw is dropped.
   std::function<Credentials()> credentials = nullptr;
 
@@ -40,7 +40,8 @@ struct ClientOptions {
 
 /// A client for `url` (see Url). Throws std::invalid_argument on a malformed URL, on `rediss://` (this build has no
 /// TLS) and on timeouts out of range. Does no I/O: the client connects at its first use.
-/// Each call makes a client of its own: a connection of its own, or for `memory://` a store of its own.
+/// Each call makes a client of its own: with connections of its own (one under load, up to four while few calls are
+/// under way), or for `memory://` with a store of its own.
 [[nodiscard]] std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options = {});
 
 }  // namespace tollgate::inline v0
