@@ -316,21 +316,30 @@ void BudgetLimiter::ask(std::span<Question> questions, const CallOptions& option
     static const std::shared_ptr<ReplyHandler> nobody;
     const auto era = events_->era();
     const BatchResult result = client_->execute(batch, options.deadline, charges ? late_charge_ : nobody);
-    bool undoes = false;
-    for (std::size_t i = 0; i < questions.size(); ++i) {
-      Question& question = questions[i];
-      // What is too much belongs to the last.
-      const std::size_t end = i + 1 < questions.size() ? questions[i + 1].first_command : std::string::npos;
-      const ReplyRange replies{result, question.first_command, end - question.first_command};
-      const std::int64_t inflated_by = undoes ? inflation(questions.first(i), question.request.user_id) : 0;
-      if (question.next == Question::Next::kLook) {
-        read_look(question, replies, inflated_by, era);
-      } else if (question.next == Question::Next::kCharge) {
-        read_charge(question, replies, inflated_by, era);
-        undoes = undoes || question.must_undo;
-      }
+    try {
+      read(questions, result, era);
+    } catch (...) {  // no memory
+      undo(questions);
+      throw;
     }
-    if (undoes) undo(questions);
+    undo(questions);
+  }
+}
+
+void BudgetLimiter::read(std::span<Question> questions, const BatchResult& result, std::uint64_t era) {
+  bool undoes = false;
+  for (std::size_t i = 0; i < questions.size(); ++i) {
+    Question& question = questions[i];
+    // What is too much belongs to the last.
+    const std::size_t end = i + 1 < questions.size() ? questions[i + 1].first_command : std::string::npos;
+    const ReplyRange replies{result, question.first_command, end - question.first_command};
+    const std::int64_t inflated_by = undoes ? inflation(questions.first(i), question.request.user_id) : 0;
+    if (question.next == Question::Next::kLook) {
+      read_look(question, replies, inflated_by, era);
+    } else if (question.next == Question::Next::kCharge) {
+      read_charge(question, replies, inflated_by, era);
+      undoes = undoes || question.must_undo;
+    }
   }
 }
 
@@ -366,14 +375,18 @@ std::int64_t BudgetLimiter::inflation(std::span<const Question> earlier, std::st
   return tokens;
 }
 
+/// Gives back what those have charged who were denied.
 void BudgetLimiter::undo(std::span<Question> questions) noexcept {
   std::int64_t tokens = 0;
+  for (const Question& question : questions) {
+    if (question.must_undo) tokens += question.request.tokens;
+  }
+  if (tokens == 0) return;
   try {
     CommandBatch undos;
     for (Question& question : questions) {
       if (!std::exchange(question.must_undo, false)) continue;
       const Request& request = question.request;
-      tokens += request.tokens;
       window_.adjust(request.user_id, algorithm::unix_minute(request.now), -request.tokens, false, {}, undos);
     }
     client_->post(std::move(undos), undos_);

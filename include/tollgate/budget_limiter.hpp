@@ -95,6 +95,7 @@ class BudgetLimiter {
   [[nodiscard]] Question prepare(const algorithm::Request& request, std::chrono::steady_clock::time_point now,
                                  Outcome& outcome);
   void ask(std::span<Question> questions, const CallOptions& options);
+  void read(std::span<Question> questions, const BatchResult& result, std::uint64_t era);
   void read_look(Question& question, const ReplyRange& replies, std::int64_t inflated_by, std::uint64_t era);
   void read_charge(Question& question, const ReplyRange& replies, std::int64_t inflated_by, std::uint64_t era);
   [[nodiscard]] static std::int64_t inflation(std::span<const Question> earlier, std::string_view user_id);

@@ -70,8 +70,9 @@ BatchResult ConnectionPool::execute(const CommandBatch& batch, RedisClient::Dead
 BatchResult ConnectionPool::carry(const CommandBatch& batch, Time now, Time until,
                                   const std::shared_ptr<ReplyHandler>& late) {
   const UnderWay under_way{calls_};
-  if (few_are_under_way(under_way.others()) && fair_.load(std::memory_order_relaxed)) {
+  if (few_are_under_way(under_way.others()) && weather_is_fair()) {
     if (auto result = carry_alone(batch, now, until, late)) return std::move(*result);
+    now = Clock::now();
   }
   return carry_on_first(batch, now, until, late);
 }
@@ -95,10 +96,14 @@ std::optional<BatchResult> ConnectionPool::carry_alone(const CommandBatch& batch
     if (&lane == &lanes_.front()) return carry_on_first(batch, now, until, late);
     if (first().has_posts_under_way()) return std::nullopt;  // a call comes after what its thread has posted
     auto result = lane.pipeline.execute_if_connected(batch, now, until, late);
-    if (!result || result->ok()) return result;
-    first().note_failure_elsewhere(result->failure, now);
-    turn_foul();
-    if (result->failure.may_have_executed || Clock::now() >= until) return result;
+    if (!result) return std::nullopt;
+    const Failure failure = result->ok() ? Pipeline::inability_in(result->replies) : result->failure;
+    if (failure.code) {
+      // One event may take all of them: it counts once.
+      if (weather_is_fair()) first().note_failure_elsewhere(failure, now);
+      turn_foul();
+    }
+    if (result->ok() || result->failure.may_have_executed || Clock::now() >= until) return result;
     return std::nullopt;
   }
   return std::nullopt;
@@ -109,28 +114,35 @@ BatchResult ConnectionPool::carry_on_first(const CommandBatch& batch, Time now, 
   BatchResult result = first().execute(batch, now, until, late);
   if (!result.ok()) {
     turn_foul();
-  } else if (!fair_.load(std::memory_order_relaxed) && attend_the_others()) {
-    fair_.store(true, std::memory_order_relaxed);
-    others_given_up_.store(false, std::memory_order_relaxed);
+  } else if (!weather_is_fair()) {
+    const auto seen = failures_.load(std::memory_order_relaxed);
+    if (attend_the_others(true)) {
+      attended_.store(seen, std::memory_order_relaxed);
+      others_given_up_.store(false, std::memory_order_relaxed);
+    }
   }
   return result;
 }
 
 /// Whether nothing is left on the others that nobody waits for: it would not be looked after while they are not used.
-bool ConnectionPool::attend_the_others() {
+bool ConnectionPool::attend_the_others(bool redis_answers) {
+  bool attended = true;
   for (std::size_t i = 1; i < lanes_.size(); ++i) {
     const Claim claim{lanes_[i]};
-    if (!claim || !lanes_[i].pipeline.attend()) return false;
+    attended = claim && lanes_[i].pipeline.attend(redis_answers) && attended;
   }
-  return true;
+  return attended;
 }
 
 /// A call has failed. Once the circuit is open nobody waits for what is on the others, as nobody does on the first.
 void ConnectionPool::turn_foul() {
-  fair_.store(false, std::memory_order_relaxed);
-  if (!first().circuit_is_open() || others_given_up_.exchange(true, std::memory_order_relaxed)) return;
-  for (std::size_t i = 1; i < lanes_.size(); ++i) {
-    lanes_[i].pipeline.give_up_connection("given up when the circuit opened");
+  failures_.fetch_add(1, std::memory_order_relaxed);
+  if (!first().circuit_is_open()) {
+    attend_the_others(false);  // late replies are undone also where every caller is in a hurry
+  } else if (!others_given_up_.exchange(true, std::memory_order_relaxed)) {
+    for (std::size_t i = 1; i < lanes_.size(); ++i) {
+      lanes_[i].pipeline.give_up_connection("given up when the circuit opened");
+    }
   }
 }
 

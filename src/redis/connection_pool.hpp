@@ -62,14 +62,18 @@ class ConnectionPool {
   BatchResult carry_on_first(const CommandBatch& batch, Time now, Time until,
                              const std::shared_ptr<ReplyHandler>& late);
   [[nodiscard]] bool few_are_under_way(int others) noexcept;
-  [[nodiscard]] bool attend_the_others();
+  [[nodiscard]] bool weather_is_fair() const noexcept {
+    return failures_.load(std::memory_order_relaxed) == attended_.load(std::memory_order_relaxed);
+  }
+  bool attend_the_others(bool redis_answers);
   void turn_foul();
 
   const std::chrono::milliseconds command_timeout_;
   std::deque<Lane> lanes_;
-  std::atomic<int> calls_{0};     // under way
-  std::atomic<int> usual_{0};     // of the others that a call finds under way: a moving average, in units of 1 / kUnit
-  std::atomic<bool> fair_{true};  // the weather
+  std::atomic<int> calls_{0};  // under way
+  std::atomic<int> usual_{0};  // of the others that a call finds under way: a moving average, in units of 1 / kUnit
+  std::atomic<unsigned> failures_{0};  // of calls
+  std::atomic<unsigned> attended_{0};  // as many of them have nothing left on the others: the weather is fair
   std::atomic<bool> others_given_up_{false};
   detail::Counters<kCounters> counters_;  // of calls: the latencies, and then kFailed
 };

@@ -13,10 +13,8 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-// Below so many exchanges in flight a call is sent at once, and what is posted: that is to be in Redis before the next
-// call of the thread that posted it, which may take another connection.
-constexpr std::size_t kCallsAtOnce = 2;
-constexpr std::size_t kPostsAtOnce = 8;
+// Below so many exchanges in flight each caller sends at once.
+constexpr std::size_t kWriteThrough = 2;
 // From so many exchanges in flight on, replies keep coming.
 constexpr std::size_t kLoad = 4;
 // A network whose round trip, without what Redis needs for what is in flight, is longer than this is slow: nothing
@@ -54,9 +52,11 @@ thread_local std::string Encoded::room_;
 // How many handlers this thread is in. It may be the driver then, for whom a call by an observer would wait in vain.
 thread_local int handlers_entered = 0;
 
-/// The error reply, if there is one, by which Redis says that it cannot serve anybody now. Others are about the request
-/// (WRONGTYPE, NOPERM) or are answers at full speed that only Redis can give (OOM: it still reads, and keys expire).
-Failure inability_in(const Replies& replies) {
+}  // namespace
+
+/// Others are about the request (WRONGTYPE, NOPERM) or are answers at full speed that only Redis can give (OOM: it
+/// still reads, and keys expire).
+Failure Pipeline::inability_in(const Replies& replies) {
   for (std::size_t i = 0; i < replies.size(); ++i) {
     if (!replies[i].is_error()) continue;
     Failure failure = failure_from_error_reply(replies[i].text());
@@ -66,8 +66,6 @@ Failure inability_in(const Replies& replies) {
   }
   return {};
 }
-
-}  // namespace
 
 Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options, Greeting greeting)
     : client_(client),
@@ -117,8 +115,8 @@ bool Pipeline::can_write_something() const noexcept {
   return may_write() && (queue_.has_pending() || !connection_->outgoing.empty());
 }
 
-bool Pipeline::writes_at_once(std::size_t below) const noexcept {
-  return queue_.in_flight() < below || round_trip_ > kSlowNetwork;
+bool Pipeline::writes_at_once() const noexcept {
+  return queue_.in_flight() < kWriteThrough || round_trip_ > kSlowNetwork;
 }
 
 BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
@@ -134,25 +132,31 @@ std::optional<BatchResult> Pipeline::execute_if_connected(const CommandBatch& ba
   if (!connection_ && driver_ == nullptr && may_connect(now)) {
     const Handle self = queue_.borrow();
     driver_ = &*self;
-    establish(lock, now);
+    try {
+      establish(lock, now);
+    } catch (...) {
+      driver_ = nullptr;
+      queue_.release(self);
+      throw;
+    }
     last_read_ = {};  // what completes it may have come long ago, and an end after it
     driver_ = nullptr;
     queue_.release(self);
   }
-  look_after_silence(lock, now, true);
+  look_after_silence(lock, Clock::now(), true);
   const bool connected = connection_ != nullptr;
   pass_on(lock);
   if (!connected) return std::nullopt;
-  return execute(batch, now, until, late);
+  return execute(batch, Clock::now(), until, late);
 }
 
-bool Pipeline::attend() {
+bool Pipeline::attend(bool redis_answers) {
   Lock lock{mutex_};
   const Time now = Clock::now();
   look_after_silence(lock, now, true);
   const bool attended = queue_.unattended() == 0;
-  const bool overdue = !attended && now > overdue_at_;
-  if (attended) {
+  const bool overdue = !attended && redis_answers && now > overdue_at_;
+  if (attended || !redis_answers) {
     overdue_at_ = Time::max();
   } else {
     overdue_at_ = std::min(overdue_at_, now + options_.command_timeout);
@@ -163,11 +167,15 @@ bool Pipeline::attend() {
 }
 
 void Pipeline::note_failure_elsewhere(const Failure& failure, Time since) {
+  if (circuit_is_open()) return;  // its own probe tells
   Lock lock{mutex_};
   Handles finished;
   const Time now = Clock::now();
-  if (failure.code == Errc::kTimeout) note_timeout(now, since, failure, finished);
-  if (failure.code == Errc::kConnectionLost) circuit_changed(breaker_.fail(now, random()), failure, finished);
+  if (failure.code == Errc::kTimeout) {
+    note_timeout(now, since, failure, finished);
+  } else {
+    circuit_changed(breaker_.fail(now, random()), failure, finished);
+  }
   settle(lock, finished);
   pass_on(lock);
   events_.deliver();
@@ -176,7 +184,9 @@ void Pipeline::note_failure_elsewhere(const Failure& failure, Time since) {
 void Pipeline::give_up_connection(std::string why) {
   Lock lock{mutex_};
   Handles finished;
-  drop_connection({Errc::kConnectionLost, true, std::move(why)}, finished);
+  const Failure failure{Errc::kConnectionLost, false, std::move(why)};
+  drop_connection(failure, finished);
+  queue_.fail_pending_calls(failure, finished);
   settle(lock, finished);
   pass_on(lock);
 }
@@ -211,7 +221,7 @@ BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
 
   if (driver_ == nullptr) {
     driver_ = &*exchange;
-  } else if (may_write() && writes_at_once(kCallsAtOnce)) {
+  } else if (may_write() && writes_at_once()) {
     write(lock);
   }
 
@@ -263,7 +273,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
     counters_.add(kPosted);
   }
   // Otherwise the driver sends before it receives next, and sees that nothing is left when it leaves.
-  if (driver_ != nullptr && may_write() && writes_at_once(kPostsAtOnce)) write(lock);
+  if (driver_ != nullptr && may_write() && writes_at_once()) write(lock);
   pass_on(lock);
   if (!added && handler) {
     handler->handle(client_, batch, failed({Errc::kOverloaded, false, "4096 posts are on their way"}));
@@ -300,6 +310,7 @@ void Pipeline::drive(Lock& lock, Time until, Done done) {
     if (!connection_) {
       if (Clock::now() >= until) return;
       establish(lock, until);
+      if (connection_ && Clock::now() >= until) return;  // nothing is sent after its deadline
     } else {
       if (can_write_something()) write(lock);
       if (done() || !connection_) continue;
@@ -370,7 +381,7 @@ void Pipeline::receive(Lock& lock, Time until) {
     return !replies_.empty() || failure.code;
   };
   // A CPU that sleeps meanwhile would have to be woken.
-  if (!under_load || !yield_until(yields_, has_received)) {
+  if (!under_load || !yield_until(yields_, until, has_received)) {
     failure = connection->wait_and_receive(until, blocked_on_write, replies_);
   }
   const Time after = Clock::now();
@@ -400,7 +411,6 @@ void Pipeline::take_in(Lock& lock, Time now, Failure failure) {
   note_round_trip(now);
   note_outcomes(finished_);
   if (failure.code && connection_) lose_connection(failure, finished_);
-  if (can_write_something()) write(lock);  // first: Redis works while callers are woken
   settle(lock, finished_);
 }
 
@@ -507,13 +517,13 @@ void Pipeline::write(Lock& lock) {
       break;
     }
     outgoing.clear();
-  } while (queue_.has_pending() && (driver_ == nullptr || writes_at_once(kCallsAtOnce)));
+  } while (queue_.has_pending() && (driver_ == nullptr || writes_at_once()));
   connection->writing = false;
 }
 
 void Pipeline::wait_for_turn(Lock& lock, Exchange& exchange, Time until) {
   lock.unlock();
-  if (!exchange.wake.yield(yields_)) exchange.wake.wait_until(until);
+  if (!exchange.wake.yield(yields_, until)) exchange.wake.wait_until(until);
   lock.lock();
   exchange.wake.reset();
 }
@@ -537,6 +547,7 @@ void Pipeline::settle(Lock& lock, Handles& finished) {
   if (finished.empty()) return;
   // Sorted under the lock: once woken, a caller may release its exchange, and it may be in use again.
   const auto told = std::partition(finished.begin(), finished.end(), [](Handle e) { return e->waited_for; });
+  if (can_write_something()) write(lock);  // Redis works while callers are woken
   lock.unlock();
   for (auto exchange = finished.begin(); exchange != told; ++exchange) (*exchange)->wake.signal();
   for (auto exchange = told; exchange != finished.end(); ++exchange) tell(**exchange);

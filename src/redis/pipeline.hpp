@@ -43,10 +43,12 @@ class Pipeline {
   /// The same where there is a connection. Else nothing is carried, and only a step towards one made, without waiting.
   std::optional<BatchResult> execute_if_connected(const CommandBatch& batch, Time now, Time until,
                                                   const std::shared_ptr<ReplyHandler>& late);
-  /// Hands out what has come in for nobody who waits, without waiting. False while some of it is still to come; what
-  /// does not within the command timeout never will, and the connection is given up. For a client who knows that Redis
-  /// answers.
-  bool attend();
+  /// Hands out what has come in for nobody who waits, without waiting. False while some of it is still to come.
+  /// `redis_answers`: others are answered at this time; what does not come within the command timeout then never will,
+  /// and the connection is given up.
+  bool attend(bool redis_answers);
+  /// The error reply, if there is one, by which Redis says that it cannot serve anybody now.
+  [[nodiscard]] static Failure inability_in(const Replies& replies);
   /// A call at `since` has failed on another connection to the same server: the circuit breaker takes it for one here.
   void note_failure_elsewhere(const Failure& failure, Time since);
   /// What is on the connection is in doubt.
@@ -95,7 +97,7 @@ class Pipeline {
   [[nodiscard]] bool may_connect(Time now) const noexcept;
   [[nodiscard]] bool may_write() const noexcept;
   [[nodiscard]] bool can_write_something() const noexcept;
-  [[nodiscard]] bool writes_at_once(std::size_t below) const noexcept;
+  [[nodiscard]] bool writes_at_once() const noexcept;
   void note_round_trip(Time now);
 
   RedisClient& client_;

@@ -30,8 +30,8 @@ class WaitWord {
   }
 
   /// True when signalled, also when that was before the call; otherwise wait_until() may follow.
-  bool yield(Yields& yields) noexcept {
-    return yield_until(yields, [this] { return state_.load(std::memory_order_acquire) == kSignalled; });
+  bool yield(Yields& yields, std::chrono::steady_clock::time_point deadline) noexcept {
+    return yield_until(yields, deadline, [this] { return state_.load(std::memory_order_acquire) == kSignalled; });
   }
 
   /// Sleeps. True when signalled, also when that was before the call; false when `deadline` came first.

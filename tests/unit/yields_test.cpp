@@ -8,30 +8,29 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr Yields::Time kNow{1h};
+constexpr Yields::Time kFar = kNow + 1h;
 
-TEST(Yields, AreWorthwhileUntilOneTakesTooLong) {
+TEST(Yields, GoOnForAWhile) {
   Yields yields;
-  EXPECT_TRUE(yields.worthwhile(kNow));
-  yields.note(kNow, kNow + Yields::kTooLong - 1ns);
-  EXPECT_TRUE(yields.worthwhile(kNow + Yields::kTooLong));
-  yields.note(kNow, kNow + Yields::kTooLong);
-  EXPECT_FALSE(yields.worthwhile(kNow + Yields::kTooLong));
+  EXPECT_TRUE(yields.worthwhile(kNow, kFar));
+  EXPECT_TRUE(yields.may_go_on(kNow, kNow + Yields::kTooLong - 1ns));
+  EXPECT_TRUE(yields.worthwhile(kNow + Yields::kTooLong, kFar));
 }
 
-TEST(Yields, AreTriedAgainAfterAPause) {
+TEST(Yields, PauseForAllOnceAWaitHasYieldedForTooLong) {
   Yields yields;
-  const auto ended = kNow + 2 * Yields::kTooLong;
-  yields.note(kNow, ended);
-  EXPECT_FALSE(yields.worthwhile(ended + Yields::kPause - 1ns));
-  EXPECT_TRUE(yields.worthwhile(ended + Yields::kPause));
+  const auto ended = kNow + Yields::kTooLong;
+  EXPECT_FALSE(yields.may_go_on(kNow, ended));
+  EXPECT_FALSE(yields.worthwhile(ended, kFar));
+  EXPECT_FALSE(yields.worthwhile(ended + Yields::kPause - 1ns, kFar));
+  EXPECT_TRUE(yields.worthwhile(ended + Yields::kPause, kFar));
 }
 
-TEST(Yields, StayOffWhileSomeStillTakeTooLong) {
-  Yields yields;
-  yields.note(kNow, kNow + Yields::kTooLong);
-  const auto later = kNow + Yields::kPause;  // one that had begun before
-  yields.note(later - Yields::kTooLong, later);
-  EXPECT_FALSE(yields.worthwhile(later + Yields::kPause - 1ns));
+TEST(Yields, AreNotForADeadlineThatIsNear) {
+  const Yields yields;
+  EXPECT_FALSE(yields.worthwhile(kNow, kNow + Yields::kTooLong));
+  EXPECT_TRUE(yields.worthwhile(kNow, kNow + Yields::kTooLong + 1ns));
+  EXPECT_FALSE(yields.worthwhile(kNow, kNow - 1h));
 }
 
 }  // namespace

@@ -30,8 +30,8 @@ struct ClientOptions {
 
   /// Asked at each connect, instead of the URL's user and password, so that a rotated password needs no restart; empty
   /// function = the URL's. AUTH is sent with whatever it returns. Called on a thread that makes a call, perhaps on
-  /// several at once, while no lock is held. It delays that call, so it should not block; where it throws, the attempt to connect
-  /// has failed, and what it threw is dropped.
+  /// several at once, while no lock is held. It delays that call, so it should not block; where it throws, the attempt
+  /// to connect has failed, and what it threw is dropped.
   std::function<Credentials()> credentials = nullptr;
 
   /// Told of this client's changes; null = nobody.
