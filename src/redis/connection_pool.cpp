@@ -146,6 +146,17 @@ void ConnectionPool::turn_foul() {
   }
 }
 
+/// On the first, except behind a call in doubt about the same key that another still holds: what undoes or settles that
+/// must not come before it.
+void ConnectionPool::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
+  for (std::size_t i = 1; i < lanes_.size() && !weather_is_fair() && !batch.empty(); ++i) {
+    if (lanes_[i].pipeline.has_abandoned(batch[0].key)) {
+      return lanes_[i].pipeline.post(std::move(batch), std::move(handler));
+    }
+  }
+  first().post(std::move(batch), std::move(handler));
+}
+
 bool ConnectionPool::drain(Time deadline) {
   bool drained = true;
   for (Lane& lane : lanes_) drained = lane.pipeline.drain(deadline) && drained;

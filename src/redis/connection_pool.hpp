@@ -31,9 +31,7 @@ class ConnectionPool {
 
   BatchResult execute(const CommandBatch& batch, RedisClient::Deadline deadline,
                       const std::shared_ptr<ReplyHandler>& late);
-  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
-    first().post(std::move(batch), std::move(handler));
-  }
+  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
   bool drain(Time deadline);
   [[nodiscard]] ClientStats stats() const noexcept;
   /// Finishes what nobody waits for, within the command timeout; what is left then fails. Nothing may be asked

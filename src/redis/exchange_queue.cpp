@@ -73,6 +73,19 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch
   return exchange;
 }
 
+bool ExchangeQueue::has_abandoned(std::string_view key) const {
+  if (abandoned_ == 0) return false;
+  const auto names_key = [key](const Exchange& exchange) {
+    if (exchange.waited_for || exchange.posted) return false;
+    for (std::size_t i = 0; i < exchange.batch->size(); ++i) {
+      if ((*exchange.batch)[i].key == key) return true;
+    }
+    return false;
+  };
+  return std::any_of(in_flight_.begin(), in_flight_.end(), names_key) ||
+         std::any_of(pending_.begin(), pending_.end(), names_key);
+}
+
 void ExchangeQueue::take_pending(std::chrono::steady_clock::time_point now, std::string& out) {
   std::size_t place = in_flight_.size();
   for (Exchange& exchange : pending_) {

@@ -73,6 +73,9 @@ class ExchangeQueue {
   /// Those, and calls that were given up in flight: all that only handlers will be told of.
   [[nodiscard]] std::size_t unattended() const noexcept { return posted() + abandoned_; }
 
+  /// Whether a call that was given up, and may still be executed, names `key`.
+  [[nodiscard]] bool has_abandoned(std::string_view key) const;
+
   /// A call's exchange, pending; nothing when too much is on its way. `batch` must live until the exchange is released
   /// or given up; `bytes` are those of `batch` with `serial`.
   [[nodiscard]] std::optional<Handle> add_call(const CommandBatch& batch, Serial serial, std::string_view bytes,

@@ -14,6 +14,8 @@
 #include <mutex>
 #include <optional>
 #include <random>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "redis/circuit_breaker.hpp"
@@ -55,6 +57,11 @@ class Pipeline {
   void give_up_connection(std::string why);
   /// Whether something posted has not been answered yet: a call on another connection might overtake it.
   [[nodiscard]] bool has_posts_under_way() const noexcept { return queue_.posted() > 0; }
+  /// Whether a call in doubt about `key` is still on the connection.
+  [[nodiscard]] bool has_abandoned(std::string_view key) {
+    const Lock lock{mutex_};
+    return queue_.has_abandoned(key);
+  }
   [[nodiscard]] bool circuit_is_open() const noexcept { return circuit_is_open_.load(std::memory_order_relaxed); }
   void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
   bool drain(Time deadline);

@@ -44,7 +44,7 @@ class RedisClient {
                               const std::shared_ptr<ReplyHandler>& late) = 0;
 
   /// Takes `batch` on its way and returns at once. `handler` (where given) is called exactly once.
-  /// It is executed after every batch whose replies execute() had brought before the call.
+  /// It is executed after every batch about the key of its first command whose execute() returned before the call.
   virtual void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) = 0;
 
   /// Blocks until everything posted so far, and every late reply, has been handled, or until `deadline`; true when
