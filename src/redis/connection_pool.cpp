@@ -34,23 +34,29 @@ class UnderWay {
 
 }  // namespace
 
-/// Takes a lane that nobody has to itself.
+/// Takes a lane that nobody has to itself, for as long as it lives.
 class ConnectionPool::Claim {
  public:
-  explicit Claim(Lane& lane) noexcept
-      : lane_(lane),
-        mine_(!lane.taken.load(std::memory_order_relaxed) && !lane.taken.exchange(true, std::memory_order_acquire)) {}
+  explicit Claim(Lane& lane) noexcept { take(lane); }
+  /// The first free one among all, where there is one.
+  explicit Claim(std::deque<Lane>& lanes) noexcept {
+    for (auto lane = lanes.begin(); lane != lanes.end() && lane_ == nullptr; ++lane) take(*lane);
+  }
   Claim(const Claim&) = delete;
   Claim& operator=(const Claim&) = delete;
   ~Claim() {
-    if (mine_) lane_.taken.store(false, std::memory_order_release);
+    if (lane_ != nullptr) lane_->taken.store(false, std::memory_order_release);
   }
 
-  explicit operator bool() const noexcept { return mine_; }
+  [[nodiscard]] Lane* lane() const noexcept { return lane_; }
 
  private:
-  Lane& lane_;
-  const bool mine_;
+  void take(Lane& lane) noexcept {
+    if (lane.taken.load(std::memory_order_relaxed) || lane.taken.exchange(true, std::memory_order_acquire)) return;
+    lane_ = &lane;
+  }
+
+  Lane* lane_ = nullptr;
 };
 
 ConnectionPool::ConnectionPool(RedisClient& client, const Url& url, const ClientOptions& options)
@@ -70,11 +76,20 @@ BatchResult ConnectionPool::execute(const CommandBatch& batch, RedisClient::Dead
 BatchResult ConnectionPool::carry(const CommandBatch& batch, Time now, Time until,
                                   const std::shared_ptr<ReplyHandler>& late) {
   const UnderWay under_way{calls_};
-  if (few_are_under_way(under_way.others()) && weather_is_fair()) {
-    if (auto result = carry_alone(batch, now, until, late)) return std::move(*result);
-    now = Clock::now();
+  if (!few_are_under_way(under_way.others()) || !weather_is_fair()) return carry_on_first(batch, now, until, late);
+
+  const Claim claim{lanes_};
+  // A call comes after what its thread has posted, which is on the first.
+  if (claim.lane() == nullptr || claim.lane() == &lanes_.front() || first().has_posts_under_way()) {
+    return carry_on_first(batch, now, until, late);
   }
-  return carry_on_first(batch, now, until, late);
+  Pipeline& other = claim.lane()->pipeline;
+  if (other.is_connected()) {
+    BatchResult result = other.execute(batch, Clock::now(), until, late);
+    note_outcome(result, now);
+    if (result.ok() || result.failure.may_have_executed || Clock::now() >= until) return result;
+  }
+  return carry_on_first(batch, Clock::now(), until, late);
 }
 
 /// Calls come in clumps, so one look does not tell: after a batch of many, the next ones find nobody for a moment.
@@ -86,27 +101,12 @@ bool ConnectionPool::few_are_under_way(int others) noexcept {
   return others < kFew && usual < kFew * kUnit;
 }
 
-/// On a connection that nobody else uses, the first before the others. Nothing when there is none, or when it turns out
-/// that the batch was not sent.
-std::optional<BatchResult> ConnectionPool::carry_alone(const CommandBatch& batch, Time now, Time until,
-                                                       const std::shared_ptr<ReplyHandler>& late) {
-  for (Lane& lane : lanes_) {
-    const Claim claim{lane};
-    if (!claim) continue;
-    if (&lane == &lanes_.front()) return carry_on_first(batch, now, until, late);
-    if (first().has_posts_under_way()) return std::nullopt;  // a call comes after what its thread has posted
-    auto result = lane.pipeline.execute_if_connected(batch, now, until, late);
-    if (!result) return std::nullopt;
-    const Failure failure = result->ok() ? Pipeline::inability_in(result->replies) : result->failure;
-    if (failure.code) {
-      // One event may take all of them: it counts once.
-      if (weather_is_fair()) first().note_failure_elsewhere(failure, now);
-      turn_foul();
-    }
-    if (result->ok() || result->failure.may_have_executed || Clock::now() >= until) return result;
-    return std::nullopt;
-  }
-  return std::nullopt;
+/// Of a call at `since` on one of the others. One event may take all of them: it counts once.
+void ConnectionPool::note_outcome(const BatchResult& result, Time since) {
+  const Failure failure = result.ok() ? Pipeline::inability_in(result.replies) : result.failure;
+  if (!failure.code) return;
+  if (weather_is_fair()) first().note_failure_elsewhere(failure, since);
+  turn_foul();
 }
 
 BatchResult ConnectionPool::carry_on_first(const CommandBatch& batch, Time now, Time until,
@@ -129,7 +129,7 @@ bool ConnectionPool::attend_the_others(bool redis_answers) {
   bool attended = true;
   for (std::size_t i = 1; i < lanes_.size(); ++i) {
     const Claim claim{lanes_[i]};
-    attended = claim && lanes_[i].pipeline.attend(redis_answers) && attended;
+    attended = claim.lane() != nullptr && lanes_[i].pipeline.attend(redis_answers) && attended;
   }
   return attended;
 }

@@ -13,7 +13,6 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
-#include <optional>
 
 #include "redis/pipeline.hpp"
 #include "tollgate/detail/counters.hpp"
@@ -55,8 +54,7 @@ class ConnectionPool {
 
   [[nodiscard]] Pipeline& first() noexcept { return lanes_.front().pipeline; }
   BatchResult carry(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
-  std::optional<BatchResult> carry_alone(const CommandBatch& batch, Time now, Time until,
-                                         const std::shared_ptr<ReplyHandler>& late);
+  void note_outcome(const BatchResult& result, Time since);
   BatchResult carry_on_first(const CommandBatch& batch, Time now, Time until,
                              const std::shared_ptr<ReplyHandler>& late);
   [[nodiscard]] bool few_are_under_way(int others) noexcept;

@@ -126,9 +126,9 @@ BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
   return result;
 }
 
-std::optional<BatchResult> Pipeline::execute_if_connected(const CommandBatch& batch, Time now, Time until,
-                                                          const std::shared_ptr<ReplyHandler>& late) {
+bool Pipeline::is_connected() {
   Lock lock{mutex_};
+  const Time now = Clock::now();
   if (!connection_ && driver_ == nullptr && may_connect(now)) {
     const Handle self = queue_.borrow();
     driver_ = &*self;
@@ -146,8 +146,7 @@ std::optional<BatchResult> Pipeline::execute_if_connected(const CommandBatch& ba
   look_after_silence(lock, Clock::now(), true);
   const bool connected = connection_ != nullptr;
   pass_on(lock);
-  if (!connected) return std::nullopt;
-  return execute(batch, Clock::now(), until, late);
+  return connected;
 }
 
 bool Pipeline::attend(bool redis_answers) {

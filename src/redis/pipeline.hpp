@@ -12,7 +12,6 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
-#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -42,9 +41,8 @@ class Pipeline {
 
   /// As RedisClient::execute, called at `now`.
   BatchResult execute(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
-  /// The same where there is a connection. Else nothing is carried, and only a step towards one made, without waiting.
-  std::optional<BatchResult> execute_if_connected(const CommandBatch& batch, Time now, Time until,
-                                                  const std::shared_ptr<ReplyHandler>& late);
+  /// Whether there is a connection to be used. If not, makes a step towards one, without waiting.
+  bool is_connected();
   /// Hands out what has come in for nobody who waits, without waiting. False while some of it is still to come.
   /// `redis_answers`: others are answered at this time; what does not come within the command timeout then never will,
   /// and the connection is given up.
