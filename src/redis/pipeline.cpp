@@ -128,29 +128,33 @@ BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
 
 bool Pipeline::is_connected() {
   Lock lock{mutex_};
-  const Time now = Clock::now();
-  if (!connection_ && driver_ == nullptr && may_connect(now)) {
-    const Handle self = queue_.borrow();
-    driver_ = &*self;
-    try {
-      establish(lock, now);
-    } catch (...) {
-      driver_ = nullptr;
-      queue_.release(self);
-      throw;
-    }
-    last_read_ = {};  // what completes it may have come long ago, and an end after it
-    driver_ = nullptr;
-    queue_.release(self);
-  }
+  step_towards_connection(lock);
   look_after_silence(lock, Clock::now(), true);
   const bool connected = connection_ != nullptr;
   pass_on(lock);
   return connected;
 }
 
+void Pipeline::step_towards_connection(Lock& lock) {
+  const Time now = Clock::now();
+  if (connection_ || driver_ != nullptr || !may_connect(now)) return;
+  const Handle self = queue_.borrow();
+  driver_ = &*self;
+  try {
+    establish(lock, now);
+  } catch (...) {
+    driver_ = nullptr;
+    queue_.release(self);
+    throw;
+  }
+  last_read_ = {};  // what completes it may have come long ago, and an end after it
+  driver_ = nullptr;
+  queue_.release(self);
+}
+
 bool Pipeline::attend(bool redis_answers) {
   Lock lock{mutex_};
+  if (queue_.unattended() > 0) step_towards_connection(lock);  // it may be waiting for one
   const Time now = Clock::now();
   look_after_silence(lock, now, true);
   const bool attended = queue_.unattended() == 0;

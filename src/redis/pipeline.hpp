@@ -83,6 +83,7 @@ class Pipeline {
   void drive(Lock& lock, Time until, Done done);
   void look_after_silence(Lock& lock, Time now, bool also_with_replies_due);
   void establish(Lock& lock, Time until);
+  void step_towards_connection(Lock& lock);
   void receive(Lock& lock, Time until);
   void take_in(Lock& lock, Time now, Failure failure);
   void write(Lock& lock);
