@@ -71,9 +71,9 @@ Pipeline::Pipeline(RedisClient& client, Url url, const ClientOptions& options, G
     : client_(client),
       url_(std::move(url)),
       options_(options),
-      greeting_(greeting),
       queue_(static_cast<Serial>(std::random_device{}())),
       random_(std::random_device{}()),
+      greeting_(greeting),
       events_(options.observer) {}
 
 Pipeline::~Pipeline() { close(); }

@@ -109,7 +109,6 @@ class Pipeline {
   RedisClient& client_;
   const Url url_;
   const ClientOptions options_;
-  const Greeting greeting_;
 
   std::mutex mutex_;  // guards everything below; what only the driver touches says so
   ExchangeQueue queue_;
@@ -119,8 +118,7 @@ class Pipeline {
   CircuitBreaker breaker_;
   const Exchange* probe_ = nullptr;  // the call that is to show whether the circuit can be closed
   Failure refusal_;                  // while it is open
-  std::atomic<bool> circuit_is_open_{false};
-  Time overdue_at_ = Time::max();  // when what attend() waits for will have been waited for in vain
+  Time overdue_at_ = Time::max();    // when what attend() waits for will have been waited for in vain
   Time connected_at_ = Time::min();
   Time last_read_ = Time::min();   // when somebody last looked for replies
   Time last_heard_ = Time::min();  // and last found some
@@ -130,6 +128,8 @@ class Pipeline {
   Handles finished_;            // the driver's, without the lock
   std::minstd_rand random_;
   std::atomic<int> descriptor_{-1};
+  std::atomic<bool> circuit_is_open_{false};
+  const Greeting greeting_;
   Yields yields_;
 
   detail::EventQueue events_;

@@ -277,9 +277,9 @@ class ConsumeAllInMemory : public ::testing::TestWithParam<Admission> {
   }
 
   static Requests random_requests(std::minstd_rand& random) {
-    static const std::array<std::string, 3> kUsers{"a", "b", "c"};
+    static const std::array<std::string, 3> users{"a", "b", "c"};
     Requests requests(random() % 20);
-    for (ConsumeRequest& request : requests) request = {kUsers[random() % 3], static_cast<int>(random() % 40)};
+    for (ConsumeRequest& request : requests) request = {users[random() % 3], static_cast<int>(random() % 40)};
     return requests;
   }
 
