@@ -42,6 +42,8 @@ BY_THREADS = {
     256: [at_least(3.0), at_most(0.5, "p99_us"), at_most(0.25, "redis_cpu_us")],
 }
 PAIRS = {"rounds": 15, "seconds": 0.5}
+# Few threads let the CPUs fall asleep between calls, or not: a mode of either side, which changes from second to second.
+FEW = {"rounds": 25, "seconds": 0.5}
 GATE = {"threads": 16, "transport": "gate", "against": "lone_plain_times_threads"}
 
 
@@ -49,7 +51,7 @@ def cases():
     """(title, arguments of `load`, targets) of each comparison."""
     for threads in THREADS:
         title = "lone caller, allow" if threads == 1 else f"{threads} threads, one shared client"
-        yield title, {"threads": threads, **(PAIRS if threads == 1 else {"seconds": 2})}, BY_THREADS[threads]
+        yield title, {"threads": threads, **(PAIRS if threads == 1 else FEW if threads <= 4 else {"seconds": 2})}, BY_THREADS[threads]
     yield "lone caller, deny", {"threads": 1, "mix": "deny", **PAIRS}, lone(1.10)
     yield "1 ms network, allow", GATE, [at_least(0.98)]
     yield "1 ms network, deny", {**GATE, "mix": "deny"}, [at_least(0.98)]
