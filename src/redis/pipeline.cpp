@@ -439,6 +439,8 @@ void Pipeline::note_outcomes(Handles& finished) {
 /// A call timed out at `now`. It counts when Redis had the command timeout to answer this call, or has been silent for
 /// as long: a caller in more of a hurry does not close the door for others.
 void Pipeline::note_timeout(Time now, Time since, const Failure& failure, Handles& finished) {
+  // All of its time went into a connection, which stands now: it is the next call's.
+  if (connection_ && connected_at_ > since && !failure.may_have_executed) return;
   const Time silent_since = std::max(last_heard_, queue_.in_flight_since().value_or(now));
   if (now - since < options_.command_timeout && now - silent_since < options_.command_timeout) return;
   circuit_changed(breaker_.fail(now, random()), failure, finished);

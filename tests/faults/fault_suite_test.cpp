@@ -10,7 +10,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <functional>
 #include <iomanip>
 #include <iostream>
@@ -385,12 +384,6 @@ void look_up_a_name_whose_first_address_is_dead(Scene& scene) {
   const std::string url = scene.url_of_host(std::string{kDeadFirstName} + silent.port());
   scene.begin(url, url);
   kill_clients(scene.server());
-  // Since a client has several connections this takes 3 to 12 s now and then, and should take one.
-  const std::array before{scene.account().granted[0].load(), scene.account().granted[1].load()};
-  for (int i = 0; i < 300; ++i) {
-    if (scene.account().granted[0] > before[0] + 20 && scene.account().granted[1] > before[1] + 20) break;
-    scene.lasts(100ms);
-  }
   scene.recovers();
 }
 
