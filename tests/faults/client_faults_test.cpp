@@ -20,21 +20,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-/// Counts what it is told.
-class CountingHandler final : public ReplyHandler {
- public:
-  void handle(RedisClient& /*client*/, const CommandBatch& /*batch*/, const BatchResult& result) noexcept override {
-    ++calls_;
-    if (result.ok()) ++replies_;
-  }
-  [[nodiscard]] int calls() const { return calls_; }
-  [[nodiscard]] int replies() const { return replies_; }
-
- private:
-  std::atomic<int> calls_{0};
-  std::atomic<int> replies_{0};
-};
-
 class ClientFaults : public FaultTest {
  protected:
   static CommandBatch get(std::string_view key) {

@@ -301,6 +301,38 @@ TEST_F(ConnectionFaults, ACallOfManyThatIsCutAtAnyByteLeavesNoImmortalKey) {
   }
 }
 
+TEST_F(ConnectionFaults, ACallOfManyWhoseRepliesAreCutAtAnyByteAllowsNothingAndIsInDoubt) {
+  const std::vector<ConsumeRequest> requests{{"a", 10}, {"b", 20}, {"c", 0}};
+  constexpr std::size_t kReplies = std::string_view{":10\r\n:1\r\n:20\r\n:1\r\n$-1\r\n"}.size();
+  for (std::size_t bytes = 0; bytes < kReplies; ++bytes) {
+    RedisRateLimiter limiter{connect(gate_.url(), kPatient), config()};
+    ASSERT_TRUE(limiter.check_and_consume("warm", 0));
+    gate_.cut_after_reply_bytes(bytes);
+    for (const Decision& decision : limiter.consume_all(requests)) {
+      EXPECT_FALSE(decision.allowed) << bytes;
+      EXPECT_EQ(decision.failure, Errc::kConnectionLost);
+    }
+    EXPECT_EQ(limiter.stats().in_doubt_tokens, 30U);
+    ASSERT_TRUE(limiter.drain(Clock::now() + 5s));
+    ASSERT_EQ(counter("a"), 10);  // sent once, never repeated
+    ASSERT_THAT(server_.keys_without_ttl(), ::testing::IsEmpty()) << bytes;
+    server_.command({"FLUSHALL"});
+  }
+}
+
+TEST_F(ConnectionFaults, ACallOfManyFailsWhileTheServerIsGoneAndIsAnsweredOnceItIsBack) {
+  RedisRateLimiter limiter{connect(server_.url(), kQuick), config()};
+  const std::vector<ConsumeRequest> requests{{"a", 10}, {"b", kLimit + 1}, {"b", 20}};
+  ASSERT_TRUE(limiter.consume_all(requests)[0].allowed);
+  server_.kill();
+  const auto gone = limiter.consume_all(requests);
+  EXPECT_TRUE(gone[0].failure && gone[2].failure);
+  EXPECT_FALSE(gone[0].allowed || gone[1].allowed || gone[2].allowed);
+  EXPECT_FALSE(gone[1].failure);  // can never fit: nobody was asked
+  server_.restart();
+  EXPECT_TRUE(soon([&] { return limiter.consume_all(requests)[2].allowed; }));
+}
+
 TEST_F(ConnectionFaults, FragmentsOfOneByteAreTheSameStream) {
   RedisRateLimiter limiter{connect(gate_.url(), kPatient), config()};
   gate_.fragment(1);

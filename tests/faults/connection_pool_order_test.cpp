@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <mutex>
 #include <vector>
 
 #include "faults/fault_test.hpp"
@@ -32,28 +31,6 @@ namespace tollgate::tests {
 namespace {
 
 using Clock = std::chrono::steady_clock;
-
-class Results final : public ReplyHandler {
- public:
-  void handle(RedisClient& /*client*/, const CommandBatch& /*batch*/, const BatchResult& result) noexcept override {
-    const std::lock_guard lock{mutex_};
-    ++calls_;
-    last_ = result;
-  }
-  [[nodiscard]] int calls() const {
-    const std::lock_guard lock{mutex_};
-    return calls_;
-  }
-  [[nodiscard]] BatchResult last() const {
-    const std::lock_guard lock{mutex_};
-    return last_;
-  }
-
- private:
-  mutable std::mutex mutex_;
-  int calls_ = 0;
-  BatchResult last_;
-};
 
 CommandBatch charge_of(const std::string& key, std::int64_t tokens) {
   CommandBatch batch;
@@ -100,7 +77,7 @@ TEST_F(ConnectionPoolOrder, NoChargeIsSentAfterItsDeadlineBecauseAnotherConnecti
   std::this_thread::sleep_for(50ms);
   slow = true;
   // Its deadline has passed when the callback has returned.
-  const auto late = std::make_shared<Results>();
+  const auto late = std::make_shared<CountingHandler>();
   const auto start = Clock::now();
   std::int64_t charged_in_time = 0;
   std::thread look([&] {
@@ -123,11 +100,11 @@ TEST_F(ConnectionPoolOrder, WhatIsPostedIsExecutedAfterACallThatReturnedInDoubt)
   server_.pause();
   std::thread first([&] { EXPECT_TRUE(client->execute(charge_of(key("a"), 1), Clock::now() + 10s, nullptr).ok()); });
   std::this_thread::sleep_for(50ms);
-  const auto late = std::make_shared<Results>();
+  const auto late = std::make_shared<CountingHandler>();
   const BatchResult result = client->execute(charge_of(key("b"), 10), Clock::now() + 50ms, late);
   EXPECT_EQ(result.failure.code, Errc::kTimeout);
   EXPECT_TRUE(result.failure.may_have_executed);
-  const auto posted = std::make_shared<Results>();
+  const auto posted = std::make_shared<CountingHandler>();
   CommandBatch look;
   look.get(key("b"));
   client->post(look, posted);
@@ -209,7 +186,7 @@ TEST_F(ConnectionPoolOrder, AnExchangeThatIsInUseAgainIsNotTakenForTheOneThatWas
   std::this_thread::sleep_until(start + 200ms);
   server_.resume();  // the driver reads two answers, and sends its script until 500 ms; the waiter leaves at 450 ms
   std::this_thread::sleep_until(start + 470ms);
-  const auto late = std::make_shared<Results>();
+  const auto late = std::make_shared<CountingHandler>();
   const BatchResult next = call("next", start + 600ms, late);  // sent from 500 to 800 ms, and given up amid that
   EXPECT_TRUE(next.failure.may_have_executed);
   std::this_thread::sleep_until(start + 850ms);

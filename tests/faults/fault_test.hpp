@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -26,6 +27,35 @@ namespace tollgate::tests {
 using namespace std::chrono_literals;
 
 constexpr std::int64_t kLimit = 10'000;
+
+/// Counts what it is told, and keeps the last of it.
+class CountingHandler final : public ReplyHandler {
+ public:
+  void handle(RedisClient& /*client*/, const CommandBatch& /*batch*/, const BatchResult& result) noexcept override {
+    const std::lock_guard lock{mutex_};
+    ++calls_;
+    if (result.ok()) ++replies_;
+    last_ = result;
+  }
+  [[nodiscard]] int calls() const {
+    const std::lock_guard lock{mutex_};
+    return calls_;
+  }
+  [[nodiscard]] int replies() const {
+    const std::lock_guard lock{mutex_};
+    return replies_;
+  }
+  [[nodiscard]] BatchResult last() const {
+    const std::lock_guard lock{mutex_};
+    return last_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  int calls_ = 0;
+  int replies_ = 0;
+  BatchResult last_;
+};
 
 class FaultTest : public ::testing::Test {
  protected:

@@ -358,6 +358,18 @@ TEST_P(LimiterBehaviour, NoUserIdReadsOrChargesTheBudgetOfAnother) {
   }
 }
 
+TEST_P(LimiterBehaviour, NoUserIdAmongManyChargesTheBudgetOfAnother) {
+  RedisRateLimiter limiter = this->limiter(1000);
+  const std::vector<std::string> ids = hostile_ids();
+  std::vector<ConsumeRequest> requests;
+  for (const std::string& id : ids) requests.push_back({id, static_cast<std::int64_t>(requests.size() + 1)});
+  for (const Decision& decision : limiter.consume_all(requests)) EXPECT_TRUE(decision.allowed);
+  for (const ConsumeRequest& request : requests) {
+    EXPECT_EQ(limiter.get_remaining(request.user_id), 1000 - request.tokens)
+        << ::testing::PrintToString(request.user_id);
+  }
+}
+
 TEST_P(LimiterBehaviour, ResettingAUserDeletesNoOtherUsersBudget) {
   RedisRateLimiter limiter = this->limiter(1000);
   const std::vector<std::string> ids = hostile_ids();

@@ -65,6 +65,40 @@ class ExchangeQueueTest : public ::testing::Test {
   }();
 };
 
+TEST_F(ExchangeQueueTest, KnowsTheKeysOfCallsThatWereGivenUpAndMayBeExecuted) {
+  const Handle waited_for = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
+  add_post();
+  taken();
+  EXPECT_FALSE(queue_.has_abandoned("k"));
+  EXPECT_TRUE(queue_.give_up(waited_for));
+  EXPECT_TRUE(queue_.has_abandoned("k"));
+  EXPECT_FALSE(queue_.has_abandoned("another"));
+  EXPECT_TRUE(deliver(Reply::integer(7)));
+  EXPECT_TRUE(queue_.has_abandoned("k"));
+  EXPECT_TRUE(deliver(Reply::integer(1)));
+  EXPECT_FALSE(queue_.has_abandoned("k"));
+}
+
+TEST_F(ExchangeQueueTest, ACallThatIsWithdrawnUnsentIsNotAbandoned) {
+  EXPECT_FALSE(queue_.give_up(add_call()));
+  EXPECT_FALSE(queue_.has_abandoned("k"));
+}
+
+TEST_F(ExchangeQueueTest, NotesWhenAndBehindHowManyEachWasSent) {
+  const std::chrono::steady_clock::time_point now{std::chrono::hours{1}};
+  const Handle first = add_call();
+  const Handle second = add_call();
+  std::string out;
+  queue_.take_pending(now, out);
+  const Handle third = add_call();
+  queue_.take_pending(now + std::chrono::seconds{1}, out);
+  EXPECT_EQ(first->place, 1U);
+  EXPECT_EQ(second->place, 2U);
+  EXPECT_EQ(third->place, 3U);
+  EXPECT_EQ(second->sent_at, now);
+  EXPECT_EQ(third->sent_at, now + std::chrono::seconds{1});
+}
+
 TEST_F(ExchangeQueueTest, RepliesGoToExchangesInTheOrderOfTheirBytes) {
   const Handle first = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   const Handle second = add_call();
