@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "arguments.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/redis_server.hpp"
 

@@ -105,13 +105,13 @@ struct Window {
   Clock::time_point end;
 };
 
-struct Tally {
+struct LimiterCounters {
   std::int64_t decisions = 0;
   Latencies latencies;
 };
 
-Tally call_again_and_again(const Call& call, const Window& window) {
-  Tally tally;
+LimiterCounters call_again_and_again(const Call& call, const Window& window) {
+  LimiterCounters tally;
   for (auto start = Clock::now(); start < window.end;) {
     const int decisions = call();
     const auto end = Clock::now();
@@ -126,9 +126,10 @@ Tally call_again_and_again(const Call& call, const Window& window) {
 
 /// The timetable stands, however long a call takes: one that comes late has waited. What is due within the window and
 /// could not even begin in it counts with the time that it had waited, and no decision.
-Tally call_when_due(const Call& call, const Window& window, Clock::duration offset, Clock::duration interval) {
+LimiterCounters call_when_due(const Call& call, const Window& window, Clock::duration offset,
+                              Clock::duration interval) {
   ::prctl(PR_SET_TIMERSLACK, 1UL);  // ns: or else sleeps end up to 50 us late
-  Tally tally;
+  LimiterCounters tally;
   for (auto due = window.warm_up + offset; due < window.end; due += interval) {
     std::this_thread::sleep_until(due);
     const bool begins = Clock::now() < window.end;
@@ -161,7 +162,7 @@ std::chrono::nanoseconds cpu_time(pid_t process) {
 Measured measure(const Scenario& scenario, const Side& side, const RedisServer& server) {
   std::latch start{1};
   Window window;
-  std::vector<std::future<Tally>> threads;
+  std::vector<std::future<LimiterCounters>> threads;
   threads.reserve(static_cast<std::size_t>(side.threads));
   std::vector<Call> calls;
   calls.reserve(threads.capacity());
@@ -188,9 +189,9 @@ Measured measure(const Scenario& scenario, const Side& side, const RedisServer& 
   const Seconds cpu = cpu_time(server.pid()) - cpu_before;
   const Seconds elapsed = Clock::now() - begin;
 
-  Tally all;
-  for (std::future<Tally>& thread : threads) {
-    const Tally tally = thread.get();
+  LimiterCounters all;
+  for (std::future<LimiterCounters>& thread : threads) {
+    const LimiterCounters tally = thread.get();
     all.decisions += tally.decisions;
     all.latencies.add(tally.latencies);
   }

@@ -12,12 +12,12 @@
 #include <thread>
 #include <vector>
 
-#include "redis/reply_parser.hpp"
-#include "redis/resp_encoder.hpp"
-#include "tollgate/algorithm/deny_memory.hpp"
-#include "tollgate/algorithm/fixed_window.hpp"
-#include "tollgate/algorithm/window.hpp"
+#include "decisions/deny_memory.hpp"
+#include "decisions/fixed_window.hpp"
+#include "decisions/window.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
+#include "transport/reply_parser.hpp"
+#include "transport/resp_encoder.hpp"
 
 namespace tollgate {
 namespace {
@@ -39,7 +39,7 @@ std::vector<std::string> make_users(std::size_t count) {
 
 /// Fills a batch, so that what is timed moves none.
 void charge(CommandBatch& batch) {
-  static const algorithm::FixedWindow window{kLimit, std::string{kPrefix}, Admission::kPipelined};
+  static const decisions::FixedWindow window{kLimit, std::string{kPrefix}, Admission::kPipelined};
   window.charge({kUser, 1'200, std::chrono::system_clock::time_point{std::chrono::minutes{kMinute}}}, batch);
 }
 
@@ -51,7 +51,7 @@ void key(benchmark::State& state) {
     benchmark::DoNotOptimize(prefix);
     benchmark::DoNotOptimize(user);
     benchmark::DoNotOptimize(minute);
-    const algorithm::Key key = algorithm::Key::counter(prefix, user, minute);
+    const decisions::Key key = decisions::Key::counter(prefix, user, minute);
     benchmark::DoNotOptimize(key.view().data());
     benchmark::ClobberMemory();
   }
@@ -103,8 +103,8 @@ BENCHMARK(replies_to_a_charge);
 
 /// Without lock and clock.
 void deny_memory(benchmark::State& state) {
-  algorithm::DenyMemory memory{std::chrono::seconds{1}, 256};
-  const algorithm::DenyMemory::Time now{};
+  decisions::DenyMemory memory{std::chrono::seconds{1}, 256};
+  const decisions::DenyMemory::Time now{};
   memory.remember_left(kUser, kMinute, 10, now);
   std::string_view user = kUser;
   for ([[maybe_unused]] auto _ : state) {

@@ -11,9 +11,9 @@
 #include <utility>
 
 #include "plain_limiter.hpp"
-#include "tollgate/redis/connect.hpp"
-#include "tollgate/redis/url.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
+#include "values/url.hpp"
 
 namespace tollgate::benchmarks {
 namespace {

@@ -26,9 +26,9 @@
 #include <utility>
 #include <vector>
 
+#include "decisions/window.hpp"
 #include "faults/tcp_gate.hpp"
-#include "tollgate/algorithm/window.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
@@ -57,7 +57,7 @@ constexpr std::size_t kUsers = kGranted + kReturning + kReset;
 // Besides, users who are charged once and never again, so that nothing mends a key that has lost its expiry.
 constexpr std::int64_t kOncePerMinute = 300;
 
-std::int64_t minute_now() { return tollgate::algorithm::unix_minute(std::chrono::system_clock::now()); }
+std::int64_t minute_now() { return tollgate::decisions::unix_minute(std::chrono::system_clock::now()); }
 
 /// Each pair of a minute and a life of the server is an epoch: their sum grows whenever one of them does.
 class Ledger {

@@ -13,61 +13,43 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
-#include <new>
 #include <span>
-#include <stdexcept>
 #include <string_view>
-#include <system_error>
-#include <utility>
 #include <vector>
 
-#include "tollgate/budget_limiter.hpp"
-#include "tollgate/detail/arguments.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/call_options.hpp"
+#include "tollgate/connect.hpp"
+#include "tollgate/decision.hpp"
+#include "tollgate/rate_limit_config.hpp"
 #include "tollgate/reservation.hpp"
+#include "tollgate/stats.hpp"
 
 namespace tollgate::inline v0 {
+
+class BlockingLimiter;  // src/doors/blocking_limiter.hpp
 
 class RedisRateLimiter {
  public:
   /// Makes a client of its own for `url` (see connect()), with the observer of `config`. No I/O: it connects at the
   /// first use.
-  explicit RedisRateLimiter(std::string_view url = "redis://localhost:6379/0", RateLimitConfig config = {})
-      : RedisRateLimiter{connect(url, {.observer = config.observer}), std::move(config)} {}  // braces: in this order
+  explicit RedisRateLimiter(std::string_view url = "redis://localhost:6379/0", RateLimitConfig config = {});
 
   /// Shares `client`, which must not be null, with whoever else holds it.
-  explicit RedisRateLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config = {})
-      : limiter_(std::make_shared<BudgetLimiter>(std::move(client), std::move(config))) {}
+  explicit RedisRateLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config = {});
 
   /// Whether `tokens` (0 … 2^53-1, default 1) were charged to the user; when not, nothing was.
   /// `user_id`: 1 … 512 bytes of any kind.
   [[nodiscard]] bool check_and_consume(std::string_view user_id, std::int64_t tokens = 1,
-                                       const CallOptions& options = {}) {
-    return consume(user_id, tokens, options).allowed;
-  }
+                                       const CallOptions& options = {});
 
   /// As check_and_consume, and tells the state of the budget. `tokens` over the limit are denied without a round trip;
   /// 0 tokens charge nothing and are allowed unless the counter stands above the limit.
-  [[nodiscard]] Decision consume(std::string_view user_id, std::int64_t tokens = 1, const CallOptions& options = {}) {
-    check(user_id, tokens, options);
-    return limiter_->decide(limiter_->consume(user_id, tokens, options));
-  }
+  [[nodiscard]] Decision consume(std::string_view user_id, std::int64_t tokens = 1, const CallOptions& options = {});
 
   /// As consume, without exceptions, for outages under load: where kThrow would throw, it denies with `failure` set.
   /// `failure` is std::errc::invalid_argument for an argument out of range.
   [[nodiscard]] Decision try_consume(std::string_view user_id, std::int64_t tokens = 1,
-                                     const CallOptions& options = {}) noexcept {
-    try {
-      check(user_id, tokens, options);
-      return limiter_->hand_out(limiter_->consume(user_id, tokens, options).decision);
-    } catch (const std::invalid_argument&) {
-      return refuse(Source::kLocal, std::errc::invalid_argument);
-    } catch (const std::bad_alloc&) {
-      return refuse(Source::kFallback, std::errc::not_enough_memory);
-    } catch (...) {  // an injected client threw
-      return refuse(Source::kFallback, std::errc::io_error);
-    }
-  }
+                                     const CallOptions& options = {}) noexcept;
 
   /// As try_consume of each of many requests, in one round trip for every 256 (two where a denial is remembered): for
   /// event loops and batch jobs. One decision per request, in their order, each on its own merits: a request that is
@@ -75,81 +57,54 @@ class RedisRateLimiter {
   /// CallOptions::deadline is that of the whole. Throws std::invalid_argument for an operation_id, which could not name
   /// many operations, and std::bad_alloc before anything is sent.
   [[nodiscard]] std::vector<Decision> consume_all(std::span<const ConsumeRequest> requests,
-                                                  const CallOptions& options = {}) {
-    detail::check_options_of_many(options);
-    return limiter_->consume_all(requests, options);
-  }
+                                                  const CallOptions& options = {});
 
   /// The state of the budget, charging nothing: consume with 0 tokens.
-  [[nodiscard]] Decision peek(std::string_view user_id, const CallOptions& options = {}) {
-    return consume(user_id, 0, options);
-  }
+  [[nodiscard]] Decision peek(std::string_view user_id, const CallOptions& options = {});
 
   /// Tokens left in this minute, 0 … limit; the whole budget for a user who has spent nothing.
   /// Throws tollgate::Error whatever on_failure says: no policy knows a number.
-  std::int64_t get_remaining(std::string_view user_id, const CallOptions& options = {}) {
-    check(user_id, 0, options);
-    Outcome outcome = limiter_->consume(user_id, 0, options);
-    limiter_->check(std::move(outcome.failure).value_or(Failure{}));
-    return outcome.decision.remaining.value_or(0);
-  }
+  std::int64_t get_remaining(std::string_view user_id, const CallOptions& options = {});
 
   /// Deletes every window of the user: the current and adjacent ones at once, then whatever a SCAN over the whole
   /// keyspace finds. Other users' keys are left alone. Takes a round trip per 500 keys in Redis; the command timeout
   /// holds for each, CallOptions::deadline for the whole. Throws tollgate::Error whatever on_failure says; a reset that
   /// failed half-way may be repeated.
-  void reset(std::string_view user_id, const CallOptions& options = {}) {
-    check(user_id, 0, options);
-    limiter_->check(limiter_->reset(user_id, options));
-  }
+  void reset(std::string_view user_id, const CallOptions& options = {});
 
   /// Charges an estimate now; settle the reservation when the real number is known. A denial is a Reservation that
   /// holds nothing. `estimated_tokens`: as `tokens` of consume.
   [[nodiscard]] Reservation reserve(std::string_view user_id, std::int64_t estimated_tokens,
-                                    const CallOptions& options = {}) {
-    detail::check_tokens("estimated_tokens", estimated_tokens);
-    check(user_id, 0, options);
-    return Reservation::make(limiter_, user_id, estimated_tokens, options);
-  }
+                                    const CallOptions& options = {});
 
   /// The reservation that Reservation::token() described, in this process or another. Nothing is sent. Throws
   /// std::invalid_argument when the token is damaged, forged or of another key_prefix or token_secret.
-  [[nodiscard]] Reservation adopt(std::string_view token) { return Reservation::adopt(limiter_, token); }
+  [[nodiscard]] Reservation adopt(std::string_view token);
 
   /// Charges `tokens` (0 … 2^53-1) after the fact, also past the limit: the debt shows as 0 remaining.
   /// Throws tollgate::Error whatever on_failure says: the caller knows what was not recorded.
-  void record(std::string_view user_id, std::int64_t tokens, const CallOptions& options = {}) {
-    check(user_id, tokens, options);
-    if (tokens == 0) return;
-    limiter_->check(limiter_->record(user_id, tokens, options));
-  }
+  void record(std::string_view user_id, std::int64_t tokens, const CallOptions& options = {});
 
   /// For readiness probes: returns when Redis has answered a PING, and throws tollgate::Error otherwise, whatever
   /// on_failure says. Connects where need be. One round trip.
-  void ping(const CallOptions& options = {}) { limiter_->check(limiter_->ping(options)); }
+  void ping(const CallOptions& options = {});
 
   /// For shutdown: blocks until every undo and settlement posted so far has been answered, or until `deadline`; true
   /// when none is left. Without it the client's destructor does that, within its command timeout.
-  [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline) { return limiter_->drain(deadline); }
+  [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline);
 
   /// What this limiter and its reservations have done, and its client. Takes no lock; cheap enough for every scrape.
-  [[nodiscard]] Stats stats() const { return limiter_->stats(); }
+  [[nodiscard]] Stats stats() const;
 
   /// What this limiter and its reservations could not deliver, since it was made.
-  [[nodiscard]] Undelivered undelivered() const noexcept { return limiter_->undelivered(); }
+  [[nodiscard]] Undelivered undelivered() const noexcept;
 
  private:
-  void check(std::string_view user_id, std::int64_t tokens, const CallOptions& options) const {
-    detail::check_user_id(user_id);
-    detail::check_tokens("tokens", tokens);
-    detail::check_options(options, limiter_->config());
-  }
+  void check(std::string_view user_id, std::int64_t tokens, const CallOptions& options) const;
 
-  [[nodiscard]] Decision refuse(Source source, std::errc failure) const noexcept {
-    return limiter_->hand_out(limiter_->denial(source, failure));
-  }
+  [[nodiscard]] Decision refuse(Source source, std::errc failure) const noexcept;
 
-  std::shared_ptr<BudgetLimiter> limiter_;
+  std::shared_ptr<BlockingLimiter> limiter_;
 };
 
 }  // namespace tollgate::inline v0

@@ -15,9 +15,12 @@
 #include <string>
 #include <string_view>
 
-#include "tollgate/budget_limiter.hpp"
+#include "tollgate/call_options.hpp"
+#include "tollgate/decision.hpp"
 
 namespace tollgate::inline v0 {
+
+class BlockingLimiter;  // src/doors/blocking_limiter.hpp
 
 class Reservation {
  public:
@@ -57,18 +60,17 @@ class Reservation {
  private:
   friend class RedisRateLimiter;
 
-  Reservation(std::shared_ptr<BudgetLimiter> limiter, std::string_view user_id)
-      : limiter_(std::move(limiter)), user_id_(user_id) {}
+  Reservation(std::shared_ptr<BlockingLimiter> limiter, std::string_view user_id);
 
-  static Reservation make(std::shared_ptr<BudgetLimiter> limiter, std::string_view user_id, std::int64_t tokens,
+  static Reservation make(std::shared_ptr<BlockingLimiter> limiter, std::string_view user_id, std::int64_t tokens,
                           const CallOptions& options);
-  static Reservation adopt(std::shared_ptr<BudgetLimiter> limiter, std::string_view token);
+  static Reservation adopt(std::shared_ptr<BlockingLimiter> limiter, std::string_view token);
 
   Decision charge(std::int64_t tokens, const CallOptions& options);
   void settle_once(std::int64_t actual_tokens, std::string_view once_id) noexcept;
   void check_open(const char* what) const;
 
-  std::shared_ptr<BudgetLimiter> limiter_;  // null once settled, cancelled or moved from
+  std::shared_ptr<BlockingLimiter> limiter_;  // null once settled, cancelled or moved from
   std::string user_id_;
   std::string once_id_;  // empty until token() lets others settle it too
   Decision decision_;

@@ -17,7 +17,7 @@
 #include <vector>
 
 #include "faults/fault_test.hpp"
-#include "redis/connection.hpp"
+#include "transport/connection.hpp"
 
 namespace tollgate::tests {
 namespace {

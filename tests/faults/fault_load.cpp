@@ -10,8 +10,8 @@
 #include <thread>
 #include <vector>
 
-#include "tollgate/algorithm/window.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "decisions/window.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 
 namespace tollgate::tests {
@@ -161,8 +161,8 @@ RateLimitConfig FaultLoad::config(Admission admission, std::chrono::milliseconds
 }
 
 std::string FaultLoad::key_of(int user) {
-  const std::int64_t minute = algorithm::unix_minute(OneMinute{}.now());
-  return std::string{algorithm::Key::counter(RateLimitConfig{}.key_prefix, Caller::name_of(user), minute).view()};
+  const std::int64_t minute = decisions::unix_minute(OneMinute{}.now());
+  return std::string{decisions::Key::counter(RateLimitConfig{}.key_prefix, Caller::name_of(user), minute).view()};
 }
 
 /// A process of the load: one client, a limiter of each admission, and threads that use one each.

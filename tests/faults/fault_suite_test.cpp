@@ -22,7 +22,7 @@
 #include "faults/fault_load.hpp"
 #include "faults/made_up_names.hpp"
 #include "faults/tcp_gate.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace tollgate::tests {

@@ -26,10 +26,10 @@
 #include <thread>
 #include <vector>
 
+#include "decisions/scripts.hpp"
+#include "decisions/window.hpp"
 #include "integration/processes.hpp"
-#include "tollgate/algorithm/scripts.hpp"
-#include "tollgate/algorithm/window.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/redis_server.hpp"
@@ -317,7 +317,7 @@ TEST(KilledProcesses, NeitherOverAdmitNorLeaveAKeyThatNeverExpires) {
   const auto start = std::chrono::steady_clock::now();
 
   testing::RedisServer server;
-  for (const Script* script : {&algorithm::kAdmitScript, &algorithm::kAdjustScript}) {
+  for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
     server.command({"SCRIPT", "LOAD", std::string{script->source}});  // what is sent again comes out of its order
   }
   const SharedCounters<Shared> shared;
@@ -356,8 +356,8 @@ TEST(KilledProcesses, NeitherOverAdmitNorLeaveAKeyThatNeverExpires) {
   std::int64_t left_by_kills = 0;
   int own_counters = 0;
   const auto counter_of = [&](int user) {
-    const auto key = algorithm::Key::counter(RateLimitConfig{}.key_prefix, name_of(user),
-                                             algorithm::unix_minute(StandingMinute{}.now()));
+    const auto key = decisions::Key::counter(RateLimitConfig{}.key_prefix, name_of(user),
+                                             decisions::unix_minute(StandingMinute{}.now()));
     return server.command({"GET", std::string{key.view()}}).to_integer();
   };
   for (int user = 0; user < kUsers; ++user) {

@@ -5,14 +5,14 @@
 #include <chrono>
 #include <string>
 
+#include "clients/keyspace.hpp"
+#include "decisions/window.hpp"
 #include "fuzz/fuzz.hpp"
-#include "tollgate/algorithm/window.hpp"
-#include "tollgate/redis/keyspace.hpp"
 
 namespace tollgate::fuzz {
 namespace {
 
-using algorithm::Key;
+using decisions::Key;
 
 bool is_integer(std::string_view text) {
   std::int64_t value = 0;
@@ -44,9 +44,9 @@ bool matches_glob(std::string_view pattern, std::string_view text) {
 }
 
 void check_key(const std::string& key, const std::string& prefix, const std::string& user) {
-  const bool is_counter = algorithm::is_counter_of(key, prefix, user);
+  const bool is_counter = decisions::is_counter_of(key, prefix, user);
   require(is_counter == is_counter_by_reference(key, prefix, user), "a key is a counter when the reference says so");
-  const std::string pattern = algorithm::counters_pattern(prefix, user);
+  const std::string pattern = decisions::counters_pattern(prefix, user);
   const bool matches = matches_glob(pattern, key);
   require(matches || !is_counter, "the pattern matches every counter");
 
@@ -61,14 +61,14 @@ void run(const std::uint8_t* data, std::size_t size) {
   const std::string prefix = input.text();
   const std::string user = input.text();
   const std::string other = input.text();
-  const std::string id = input.text().substr(0, tollgate::algorithm::kMaxOperationIdBytes);
+  const std::string id = input.text().substr(0, tollgate::decisions::kMaxOperationIdBytes);
   const std::int64_t minute = input.integer();
   const std::string any{input.rest().substr(0, 200)};
 
   const std::string counter{Key::counter(prefix, user, minute).view()};
   require(counter == prefix + ':' + user + ':' + std::to_string(minute), "a counter's key has the reference's bytes");
-  require(tollgate::algorithm::is_counter_of(counter, prefix, user), "a counter is its user's");
-  require(user == other || !tollgate::algorithm::is_counter_of(counter, prefix, other), "a counter is nobody else's");
+  require(tollgate::decisions::is_counter_of(counter, prefix, user), "a counter is its user's");
+  require(user == other || !tollgate::decisions::is_counter_of(counter, prefix, other), "a counter is nobody else's");
 
   for (const std::string& key : {counter, any, std::string{prefix}.append(any), counter + any,
                                  std::string{prefix}.append(":").append(user).append(":").append(any)}) {

@@ -7,20 +7,20 @@
 #include <string>
 #include <vector>
 
+#include "decisions/fixed_window.hpp"
+#include "decisions/reset_scan.hpp"
+#include "decisions/scripts.hpp"
 #include "fuzz/fuzz.hpp"
-#include "tollgate/algorithm/fixed_window.hpp"
-#include "tollgate/algorithm/reset_scan.hpp"
-#include "tollgate/algorithm/scripts.hpp"
 #include "tollgate/rate_limit_config.hpp"
 
 namespace tollgate::fuzz {
 namespace {
 
-using algorithm::Answer;
-using algorithm::CallerWasTold;
-using algorithm::FixedWindow;
-using algorithm::Request;
-using algorithm::ResetScan;
+using decisions::Answer;
+using decisions::CallerWasTold;
+using decisions::FixedWindow;
+using decisions::Request;
+using decisions::ResetScan;
 
 constexpr std::string_view kUserData = "<user data>";  // stands in every error reply, and must not show
 
@@ -128,7 +128,7 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
     require(answer.must_undo == (counter && !answer.decision.allowed), "undone when charged and not allowed");
   } else {
     auto number = counter;
-    auto minute = std::optional{algorithm::unix_minute(request.now)};
+    auto minute = std::optional{decisions::unix_minute(request.now)};
     if (complete && result.replies[0].elements().size() == 2) {
       number = result.replies[0].elements()[0].to_integer();
       minute = result.replies[0].elements()[1].to_integer();
@@ -146,12 +146,12 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
   if (command.operation == Operation::kExpire) {
     require(!result.ok() && result.failure.may_have_executed && window.admission() == Admission::kPipelined,
             "an expiry is for a charge whose reply is lost");
-    require(command.integers[0] == algorithm::kCounterTtl.count(), "the expiry of a counter");
+    require(command.integers[0] == decisions::kCounterTtl.count(), "the expiry of a counter");
   } else {
     require(result.ok() && told == CallerWasTold::kNo && request.operation_id.empty(),
             "a charge is given back when its caller was told no, and cannot ask again");
     require(counter && *counter >= 0, "a charge is given back when it was made");
-    require(command.script == &algorithm::kAdjustScript && command.second_key.empty() && command.integers.size() == 2 &&
+    require(command.script == &decisions::kAdjustScript && command.second_key.empty() && command.integers.size() == 2 &&
                 command.integers[0] == -request.tokens && command.integers[1] == 0,
             "what was charged is given back, no more, and no key is made");
   }

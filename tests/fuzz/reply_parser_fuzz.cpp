@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "fuzz/fuzz.hpp"
-#include "redis/reply_parser.hpp"
+#include "transport/reply_parser.hpp"
 
 namespace tollgate::fuzz {
 namespace {

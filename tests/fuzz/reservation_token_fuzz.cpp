@@ -3,9 +3,9 @@
 #include <stdexcept>
 #include <string>
 
+#include "decisions/window.hpp"
+#include "doors/reservation_token.hpp"
 #include "fuzz/fuzz.hpp"
-#include "reservation_token.hpp"
-#include "tollgate/algorithm/window.hpp"
 
 namespace tollgate::fuzz {
 namespace {
@@ -44,8 +44,8 @@ void run(const std::uint8_t* data, std::size_t size) {
   static_cast<void>(is_refused(raw, config));
 
   ReservationToken token;
-  token.user_id = name(input, algorithm::kMaxUserIdBytes);
-  token.id = name(input, algorithm::kMaxOperationIdBytes);
+  token.user_id = name(input, decisions::kMaxUserIdBytes);
+  token.id = name(input, decisions::kMaxOperationIdBytes);
   token.minute = input.integer();
   token.held = tokens(input);
   token.earlier = tokens(input);

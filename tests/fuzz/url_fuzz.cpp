@@ -4,7 +4,7 @@
 #include <string>
 
 #include "fuzz/fuzz.hpp"
-#include "tollgate/redis/url.hpp"
+#include "values/url.hpp"
 
 namespace tollgate::fuzz {
 namespace {

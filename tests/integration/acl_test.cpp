@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/redis_server.hpp"
 

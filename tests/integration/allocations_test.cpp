@@ -11,8 +11,8 @@
 #include <string>
 #include <vector>
 
-#include "tollgate/redis/connect.hpp"
-#include "tollgate/redis/memory_client.hpp"
+#include "clients/memory_client.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/redis_server.hpp"

@@ -9,10 +9,10 @@
 #include <string>
 #include <thread>
 
+#include "decisions/window.hpp"
 #include "integration/plain_client.hpp"
 #include "integration/processes.hpp"
-#include "tollgate/algorithm/window.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/redis_server.hpp"
@@ -51,7 +51,7 @@ inline FalseDenials count_false_denials(Loopers kind) {
   if (kind == Loopers::kForgetting) looper_config.deny_memory = 0ms;
   const ClientOptions patient{.connect_timeout = 10s, .command_timeout = 10s};
   const std::string key{
-      algorithm::Key::counter(config.key_prefix, "shared", algorithm::unix_minute(testing::ManualClock::kStart))
+      decisions::Key::counter(config.key_prefix, "shared", decisions::unix_minute(testing::ManualClock::kStart))
           .view()};
   server.command({"SET", key, std::to_string(kUsed), "EX", "60"});
 

@@ -14,9 +14,9 @@
 #include <string>
 #include <utility>
 
+#include "decisions/window.hpp"
 #include "integration/processes.hpp"
-#include "tollgate/algorithm/window.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/redis_server.hpp"
@@ -46,7 +46,7 @@ class KnownBugs : public ::testing::TestWithParam<Admission> {
   }
   [[nodiscard]] std::string key(std::string_view user) const {
     return std::string{
-        algorithm::Key::counter(RateLimitConfig{}.key_prefix, user, algorithm::unix_minute(clock_->now())).view()};
+        decisions::Key::counter(RateLimitConfig{}.key_prefix, user, decisions::unix_minute(clock_->now())).view()};
   }
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const { return connect(server().url(), kPatient); }
 

@@ -17,8 +17,8 @@
 #include <utility>
 #include <vector>
 
-#include "tollgate/algorithm/window.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "decisions/window.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/print.hpp"
@@ -74,13 +74,13 @@ class StoreTest : public ::testing::Test {
 
   /// What the counter of this minute holds, asked for past the limiter; nothing = there is none.
   [[nodiscard]] std::optional<std::int64_t> counter(std::string_view user_id) {
-    return counter_in(user_id, algorithm::unix_minute(clock_->now()));
+    return counter_in(user_id, decisions::unix_minute(clock_->now()));
   }
 
   [[nodiscard]] std::optional<std::int64_t> counter_in(std::string_view user_id, std::int64_t minute) {
     let_posts_arrive();
     CommandBatch batch;
-    batch.get(algorithm::Key::counter(RateLimitConfig{}.key_prefix, user_id, minute).view());
+    batch.get(decisions::Key::counter(RateLimitConfig{}.key_prefix, user_id, minute).view());
     const BatchResult result = client_->execute(batch, std::nullopt, nullptr);
     EXPECT_TRUE(result.ok()) << ::testing::PrintToString(result);
     return result.replies[0].to_integer();
@@ -386,7 +386,7 @@ TEST_P(LimiterBehaviour, ResettingAUserDeletesNoOtherUsersBudget) {
 
 TEST_P(LimiterBehaviour, ResetDeletesEveryWindowOfTheUser) {
   RedisRateLimiter limiter = this->limiter(100);
-  const std::int64_t minute = algorithm::unix_minute(clock_->now());
+  const std::int64_t minute = decisions::unix_minute(clock_->now());
   for (const int minutes : {-30, -1, 0, 1, 30}) {
     clock_->set(ManualClock::kStart + std::chrono::minutes{minutes});
     limiter.record("user", 5);
@@ -510,7 +510,7 @@ TEST_P(LimiterBehaviour, AddChargesMoreWhileItFitsAndSaysNoWhenTheBudgetIsGone) 
 
 TEST_P(LimiterBehaviour, AddInTheNextMinuteChargesThatMinuteAndLeavesTheFirstAsItWas) {
   RedisRateLimiter limiter = this->limiter(100);
-  const std::int64_t first = algorithm::unix_minute(clock_->now());
+  const std::int64_t first = decisions::unix_minute(clock_->now());
   Reservation reservation = limiter.reserve("user", 60);
   clock_->advance(60s);
   EXPECT_TRUE(reservation.add(30).allowed);
@@ -757,7 +757,7 @@ TEST_P(OperationIds, AreEachUsersOwn) {
 
 TEST_P(OperationIds, ARepeatedReservationInTheNextMinuteSettlesTheMinuteThatWasCharged) {
   RedisRateLimiter limiter = this->limiter(100);
-  const std::int64_t minute = algorithm::unix_minute(clock_->now());
+  const std::int64_t minute = decisions::unix_minute(clock_->now());
   EXPECT_TRUE(limiter.reserve("user", 60, {.operation_id = "op-1"}).allowed());  // say its reply was lost
   clock_->advance(60s);
   Reservation repeated = limiter.reserve("user", 60, {.operation_id = "op-1"});
@@ -825,7 +825,7 @@ TEST_P(KeysInRedis, AreThoseOfThePythonServiceAndExpireWithinAMinute) {
 
 TEST_P(KeysInRedis, AreNamedAfterTheCurrentMinuteOfTheSystemsClock) {
   RedisRateLimiter limiter{client_, {.admission = GetParam()}};
-  const auto minute = [] { return algorithm::unix_minute(std::chrono::system_clock::now()); };
+  const auto minute = [] { return decisions::unix_minute(std::chrono::system_clock::now()); };
   const std::int64_t before = minute();
   EXPECT_TRUE(limiter.check_and_consume("user_42", 7));
   const std::int64_t after = minute();

@@ -10,10 +10,10 @@
 #include <string>
 #include <vector>
 
+#include "decisions/window.hpp"
 #include "integration/plain_client.hpp"
 #include "integration/processes.hpp"
-#include "tollgate/algorithm/window.hpp"
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/redis_server.hpp"
@@ -38,7 +38,7 @@ TEST(MixedFleet, ShareOneBudgetForTwentySecondsExactly) {
   testing::RedisServer server;
   const auto clock = std::make_shared<testing::ManualClock>();
   const std::string key{
-      algorithm::Key::counter(RateLimitConfig{}.key_prefix, "shared", algorithm::unix_minute(clock->now())).view()};
+      decisions::Key::counter(RateLimitConfig{}.key_prefix, "shared", decisions::unix_minute(clock->now())).view()};
   const tests::SharedCounters<Counters> counters;
   const auto end = Clock::now() + kDuration;
   tests::Processes processes;

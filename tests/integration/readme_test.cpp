@@ -14,7 +14,7 @@
 #include <string>
 #include <string_view>
 
-#include "tollgate/algorithm/window.hpp"
+#include "decisions/window.hpp"
 #include "tollgate/testing/print.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
@@ -68,7 +68,7 @@ Finished run(const std::string& name, const std::string& arguments) {
 
 /// Runs an example on an empty server, again when the minute changed meanwhile.
 Finished run_within_a_minute(const std::string& name, const RedisServer& server) {
-  const auto minute = [] { return algorithm::unix_minute(std::chrono::system_clock::now()); };
+  const auto minute = [] { return decisions::unix_minute(std::chrono::system_clock::now()); };
   Finished finished;
   do {
     server.command({"FLUSHALL"});

@@ -1,5 +1,5 @@
 // The scripts' Lua in a real Redis, against the table that tests/unit runs against their C++ twins.
-#include "tollgate/algorithm/scripts.hpp"
+#include "decisions/scripts.hpp"
 
 #include <gtest/gtest.h>
 
@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "redis/expected_reply.hpp"
 #include "script_cases.hpp"
 #include "script_store.hpp"
 #include "tollgate/testing/redis_server.hpp"
+#include "transport/expected_reply.hpp"
 
 namespace tollgate {
 namespace {
@@ -76,13 +76,13 @@ TEST_F(ScriptsOnRedis, DoWhatTheTableSays) {
 }
 
 TEST_F(ScriptsOnRedis, AreKnownByTheSha1ThatTheClientSends) {
-  for (const Script* script : {&algorithm::kAdmitScript, &algorithm::kAdjustScript}) {
+  for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
     EXPECT_EQ(server_->command({"SCRIPT", "LOAD", std::string{script->source}}).text(), script->sha1) << script->name;
   }
 }
 
 TEST_F(ScriptsOnRedis, AnswerWrongTypeForAKeyThatIsNoString) {
-  for (const Script* script : {&algorithm::kAdmitScript, &algorithm::kAdjustScript}) {
+  for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
     server_->command({"FLUSHALL"});
     server_->command({"RPUSH", testing::kCounter, "element"});
     LuaStore store{*server_};
@@ -96,7 +96,7 @@ TEST_F(ScriptsOnRedis, AnswerWrongTypeForAKeyThatIsNoString) {
 TEST_F(ScriptsOnRedis, AnswerOutOfMemoryAtMaxmemoryAndWriteNothing) {
   server_->command({"CONFIG", "SET", "maxmemory", "1"});
   LuaStore store{*server_};
-  for (const Script* script : {&algorithm::kAdmitScript, &algorithm::kAdjustScript}) {
+  for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
     const Reply reply = store.run(*script, testing::kCounter, testing::kRecord, {10, 100, 60, 29, 120});
     EXPECT_EQ(failure_from_error_reply(reply.text()).code, Errc::kOutOfMemory) << script->name << ": " << reply.text();
   }

@@ -1,6 +1,6 @@
 // Where one thread sleeps until another wakes it.
 
-#include "redis/wait_word.hpp"
+#include "transport/wait_word.hpp"
 
 #include <gtest/gtest.h>
 

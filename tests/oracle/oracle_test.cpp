@@ -16,11 +16,11 @@
 #include <thread>
 #include <vector>
 
+#include "decisions/scripts.hpp"
 #include "integration/processes.hpp"
 #include "oracle/monitor.hpp"
 #include "oracle/replay.hpp"
 #include "oracle/worker.hpp"
-#include "tollgate/algorithm/scripts.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace tollgate::tests {
@@ -56,7 +56,7 @@ class Trial {
         seed_(
             static_cast<std::uint64_t>(from_environment("TOLLGATE_ORACLE_SEED", std::random_device{}() % 1'000'000))) {
     server_.command({"CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0"});  // MONITOR may fall behind
-    for (const Script* script : {&algorithm::kAdmitScript, &algorithm::kAdjustScript}) {
+    for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
       server_.command({"SCRIPT", "LOAD", std::string{script->source}});  // so that no NOSCRIPT stands in the record
     }
     for (int i = 0; i < kWorkers; ++i) {

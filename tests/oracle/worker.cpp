@@ -12,7 +12,7 @@
 #include <utility>
 #include <vector>
 
-#include "tollgate/redis/connect.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 

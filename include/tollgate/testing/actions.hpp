@@ -6,18 +6,18 @@
 
 #include <gmock/gmock.h>
 
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
-#include <limits>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 
-#include "tollgate/algorithm/scripts.hpp"
+#include "tollgate/connect.hpp"
 #include "tollgate/rate_limit_config.hpp"
-#include "tollgate/redis/keyspace.hpp"
-#include "tollgate/redis/redis_client.hpp"
+#include "tollgate/redis_client.hpp"
 #include "tollgate/testing/mock_redis_client.hpp"
 #include "tollgate/testing/replies.hpp"
 
@@ -25,14 +25,16 @@ namespace tollgate::inline v0::testing {
 
 /// What a Redis would answer in which every counter that `batch` names stands at `counter`; 0 = is absent.
 [[nodiscard]] inline BatchResult answer_with_counters_at(std::int64_t counter, const CommandBatch& batch) {
-  constexpr std::int64_t kTtl = 60;
-  Keyspace keys{std::numeric_limits<std::size_t>::max()};
+  const std::shared_ptr<RedisClient> store = connect("memory://");
+  CommandBatch counters;
   for (std::size_t i = 0; i < batch.size() && counter != 0; ++i) {
-    if (batch[i].operation != Operation::kScan) keys.set(batch[i].key, std::to_string(counter), kTtl);
+    if (batch[i].operation == Operation::kScan || batch[i].key.empty()) continue;
+    counters.unlink(batch[i].key);
+    counters.incr_by(batch[i].key, counter);
+    counters.expire(batch[i].key, std::chrono::seconds{60});
   }
-  BatchResult result;
-  for (std::size_t i = 0; i < batch.size(); ++i) result.replies.push_back(keys.execute(batch[i]));
-  return result;
+  store->post(std::move(counters), nullptr);
+  return store->execute(batch, std::nullopt, nullptr);
 }
 
 /// Makes `client` answer every batch, executed or posted, with `answer(batch)`.
@@ -74,6 +76,11 @@ template <class Accept>
   return false;
 }
 
+/// Whether `command` runs tollgate's script of this name.
+[[nodiscard]] inline bool runs(const Command& command, std::string_view script) {
+  return command.script != nullptr && command.script->name == script;
+}
+
 /// A batch that holds such a command. `key` is a text or a matcher of texts.
 MATCHER_P2(HasCommand, operation, key, "") {
   return any_command(arg, [this](const Command& command) {
@@ -84,7 +91,7 @@ MATCHER_P2(HasCommand, operation, key, "") {
 /// A batch that charges `tokens` (a number or a matcher) within the limit, in either admission.
 MATCHER_P(Charges, tokens, "") {
   return any_command(arg, [this](const Command& command) {
-    const bool is_charge = command.operation == Operation::kIncrBy || command.script == &algorithm::kAdmitScript;
+    const bool is_charge = command.operation == Operation::kIncrBy || runs(command, "admit");
     return is_charge && ::testing::Matches(tokens)(command.integers[0]);
   });
 }
@@ -93,7 +100,7 @@ MATCHER_P(Charges, tokens, "") {
 /// back.
 MATCHER_P(Adjusts, tokens, "") {
   return any_command(arg, [this](const Command& command) {
-    return command.script == &algorithm::kAdjustScript && ::testing::Matches(tokens)(command.integers[0]);
+    return runs(command, "adjust") && ::testing::Matches(tokens)(command.integers[0]);
   });
 }
 

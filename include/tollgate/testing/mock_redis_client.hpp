@@ -15,7 +15,7 @@
 #include <chrono>
 #include <memory>
 
-#include "tollgate/redis/redis_client.hpp"
+#include "tollgate/redis_client.hpp"
 #include "tollgate/testing/print.hpp"
 #include "tollgate/testing/replies.hpp"
 

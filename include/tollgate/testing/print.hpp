@@ -7,8 +7,8 @@
 #include <ostream>
 #include <string_view>
 
-#include "tollgate/redis/command_batch.hpp"
-#include "tollgate/redis/reply.hpp"
+#include "tollgate/values/command_batch.hpp"
+#include "tollgate/values/reply.hpp"
 
 namespace tollgate::inline v0 {
 

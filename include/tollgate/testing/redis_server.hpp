@@ -17,7 +17,7 @@
 #include <string>
 #include <vector>
 
-#include "tollgate/redis/reply.hpp"
+#include "tollgate/values/reply.hpp"
 
 namespace tollgate::inline v0::testing {
 

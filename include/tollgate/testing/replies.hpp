@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "tollgate/error.hpp"
-#include "tollgate/redis/reply.hpp"
 #include "tollgate/testing/print.hpp"
+#include "tollgate/values/reply.hpp"
 
 namespace tollgate::inline v0::testing {
 

@@ -2,8 +2,8 @@
 #include "units.hpp"
 
 units::Seen units::second() {
-  return {&tollgate::algorithm::kAdmitScript, &tollgate::kMaxTokens, &tollgate::error_category(),
-          &tollgate::algorithm::kWindowLength};
+  return {reinterpret_cast<const void*>(&tollgate::system_clock), &tollgate::kMaxTokens, &tollgate::error_category(),
+          &tollgate::CommandBatch::kMaxIntegers};
 }
 
 bool units::admits() {

@@ -5,10 +5,10 @@ namespace units {
 
 /// Addresses of what headers define or declare.
 struct Seen {
-  const void* script;
+  const void* system_clock;
   const void* max_tokens;
   const void* error_category;
-  const void* window_length;
+  const void* max_integers;
   bool operator==(const Seen&) const = default;
 };
 

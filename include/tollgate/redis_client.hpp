@@ -1,0 +1,61 @@
+/// The seam between what decides and what talks to Redis. Inject your own implementation, or the mock of
+/// `tollgate/testing/mock_redis_client.hpp`, into a RedisRateLimiter.
+/// Thread safety: every implementation is shared by many threads and must take concurrent calls.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+
+#include "tollgate/stats.hpp"
+#include "tollgate/values/command_batch.hpp"
+#include "tollgate/values/reply.hpp"
+
+namespace tollgate::inline v0 {
+
+class RedisClient;
+
+/// Told what became of a batch for whose replies nobody waits (any more).
+class ReplyHandler {
+ public:
+  virtual ~ReplyHandler() = default;
+
+  /// Called once per batch, on whichever thread reads the reply, while no lock is held; it must not block, but may
+  /// post to `client`.
+  virtual void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept = 0;
+};
+
+class RedisClient {
+ public:
+  /// When to give up; nothing = after the client's own command timeout.
+  using Deadline = std::optional<std::chrono::steady_clock::time_point>;
+
+  RedisClient() = default;
+  RedisClient(const RedisClient&) = delete;
+  RedisClient& operator=(const RedisClient&) = delete;
+  virtual ~RedisClient() = default;
+
+  /// Carries `batch` to Redis in one round trip and brings back one reply per command, in order. Blocks until then,
+  /// or until the deadline. What went wrong is in the result; nothing is thrown but std::bad_alloc.
+  ///
+  /// A failure with may_have_executed is followed by exactly one call of `late` (where given): with the replies, when
+  /// they turn up after all, or with the failure that made them impossible. It may come before execute() returns.
+  virtual BatchResult execute(const CommandBatch& batch, Deadline deadline,
+                              const std::shared_ptr<ReplyHandler>& late) = 0;
+
+  /// Takes `batch` on its way and returns at once. `handler` (where given) is called exactly once.
+  /// It is executed after every batch about the key of its first command whose execute() returned before the call.
+  virtual void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) = 0;
+
+  /// Blocks until everything posted so far, and every late reply, has been handled, or until `deadline`; true when
+  /// nothing is left.
+  virtual bool drain(std::chrono::steady_clock::time_point deadline) {
+    static_cast<void>(deadline);
+    return true;
+  }
+
+  /// What it has done so far; all zero for a client that counts nothing.
+  [[nodiscard]] virtual ClientStats stats() const { return {}; }
+};
+
+}  // namespace tollgate::inline v0

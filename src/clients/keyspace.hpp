@@ -1,0 +1,76 @@
+/// The part of Redis that a rate limiter needs, as a plain data structure: string keys with expiry, in memory.
+/// Time is passed in. It answers what Redis 7 answers, error texts included.
+/// Thread safety: none; MemoryClient puts a lock around it.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <variant>
+
+#include "tollgate/values/command_batch.hpp"
+#include "tollgate/values/reply.hpp"
+
+namespace tollgate::inline v0 {
+
+class Keyspace {
+ public:
+  using Time = std::chrono::steady_clock::time_point;
+
+  /// Holds at most `max_keys` living keys; a write that would make one more is answered with Redis's OOM error.
+  explicit Keyspace(std::size_t max_keys) : max_keys_(max_keys) {}
+  Keyspace(const Keyspace&) = delete;
+  Keyspace& operator=(const Keyspace&) = delete;
+
+  /// The time at which the following commands are executed.
+  void set_time(Time now) noexcept { now_ = now; }
+
+  Reply get(std::string_view key);
+  Reply incr_by(std::string_view key, std::int64_t increment);
+  Reply expire(std::string_view key, std::int64_t seconds);
+  Reply ttl(std::string_view key);
+  Reply unlink(std::string_view key);
+  /// SET key value EX seconds
+  Reply set(std::string_view key, std::string value, std::int64_t seconds);
+  /// Every match at once, with the final cursor "0". The pattern knows `*`, `?` and `\`, not the classes `[…]`.
+  Reply scan(std::string_view pattern);
+
+  /// Whichever of these, or a script's twin, `command` stands for.
+  Reply execute(const Command& command);
+
+  /// Living and expired keys that take up room.
+  [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
+
+ private:
+  struct Entry {
+    std::variant<std::int64_t, std::string> value;  // whatever was counted is a number
+    std::optional<Time> expires_at;
+
+    [[nodiscard]] std::optional<std::int64_t> number() const;
+    [[nodiscard]] std::string text() const;
+  };
+  struct Hash {
+    using is_transparent = void;
+    // Not noexcept: so libstdc++ keeps the hash of each key, where it would compute it anew for each that it passes.
+    std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>{}(key); }
+  };
+  using Entries = std::unordered_map<std::string, Entry, Hash, std::equal_to<>>;
+
+  Entry* find(std::string_view key);
+  Entry* find_or_make(std::string_view key);  // null when the store is full
+  void erase_found();
+  void purge();
+
+  Entries entries_;
+  Entries::iterator found_last_ = entries_.end();  // the commands of one decision name the same key
+  std::size_t max_keys_;
+  std::size_t purge_at_ = 1024;
+  Time now_{};
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,40 @@
+/// Finding and deleting every counter of one user: the current and adjacent windows at once, then a SCAN over the whole
+/// keyspace in pages. Pure: makes batches, reads results.
+/// Thread safety: one caller.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tollgate/values/command_batch.hpp"
+#include "tollgate/values/reply.hpp"
+
+namespace tollgate::inline v0::decisions {
+
+class ResetScan {
+ public:
+  /// Keys that Redis visits per page: the longest that one page keeps other clients waiting, well under 1 ms.
+  static constexpr std::int64_t kPageSize = 500;
+  static constexpr std::size_t kUnlinksPerBatch = 64;
+
+  ResetScan(std::string key_prefix, std::string user_id, std::int64_t minute);
+
+  [[nodiscard]] bool done() const noexcept { return scanned_ && found_.empty(); }
+  [[nodiscard]] CommandBatch next_batch();
+
+  /// Takes the result of the batch made last. On a failure the scan stays where it is.
+  [[nodiscard]] Failure read(const BatchResult& result);
+
+ private:
+  std::string key_prefix_;
+  std::string user_id_;
+  std::string pattern_;
+  std::vector<std::string> found_;  // still to be deleted
+  std::size_t unlinking_ = 0;       // of those, in the batch made last
+  std::uint64_t cursor_ = 0;
+  bool scanned_ = false;
+};
+
+}  // namespace tollgate::inline v0::decisions

@@ -1,0 +1,71 @@
+/// What a limiter counts. A decision is counted as it is handed out, an error as it is thrown, and what becomes of
+/// tokens where that is found out: all through here. Outlives its limiter as long as something posted is on its way.
+/// Thread safety: all of it.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "tollgate/decision.hpp"
+#include "tollgate/stats.hpp"
+#include "values/counters.hpp"
+
+namespace tollgate::inline v0 {
+
+class LimiterCounters {
+ public:
+  /// One relaxed add: this is all that a remembered denial has time for.
+  void count(const Decision& decision) noexcept {
+    counters_.add((decision.allowed ? kAllowed : kDenied) + static_cast<std::size_t>(decision.source));
+  }
+  void count_failed() noexcept { counters_.add(kFailed); }
+  void count_dropped() noexcept { counters_.add(kDropped); }
+  void count_in_doubt(std::int64_t tokens) noexcept {
+    counters_.add(kInDoubt);
+    counters_.add(kInDoubtTokens, static_cast<std::uint64_t>(tokens));
+  }
+  void count_undelivered(std::int64_t tokens) noexcept {
+    counters_.add(kUndelivered);
+    counters_.add(kUndeliveredTokens, static_cast<std::uint64_t>(tokens));
+  }
+
+  [[nodiscard]] Undelivered undelivered() const noexcept {
+    return {counters_.read(kUndelivered), counters_.read(kUndeliveredTokens)};
+  }
+
+  /// All but the client's.
+  [[nodiscard]] Stats read() const noexcept {
+    Stats stats;
+    stats.allowed = decisions(kAllowed);
+    stats.denied = decisions(kDenied);
+    stats.failed = counters_.read(kFailed);
+    stats.in_doubt = counters_.read(kInDoubt);
+    stats.in_doubt_tokens = counters_.read(kInDoubtTokens);
+    stats.undelivered = undelivered();
+    stats.reservations_dropped = counters_.read(kDropped);
+    return stats;
+  }
+
+ private:
+  enum Counter : std::size_t {
+    kAllowed,                // one for each Source, in the order of that
+    kDenied = kAllowed + 3,  // likewise
+    kFailed = kDenied + 3,
+    kInDoubt,
+    kInDoubtTokens,
+    kUndelivered,
+    kUndeliveredTokens,
+    kDropped,
+    kCounters,
+  };
+  static_assert(static_cast<int>(Source::kRedis) == 0 && static_cast<int>(Source::kLocal) == 1 &&
+                static_cast<int>(Source::kFallback) == 2);
+
+  [[nodiscard]] DecisionCounts decisions(std::size_t first) const noexcept {
+    return {counters_.read(first), counters_.read(first + 1), counters_.read(first + 2)};
+  }
+
+  detail::Counters<kCounters> counters_;
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,102 @@
+#include "tollgate/reservation.hpp"
+
+#include <algorithm>
+#include <memory>
+#include <stdexcept>
+#include <utility>
+
+#include "doors/blocking_limiter.hpp"
+#include "doors/reservation_token.hpp"
+#include "values/arguments.hpp"
+
+namespace tollgate::inline v0 {
+
+Reservation::Reservation(std::shared_ptr<BlockingLimiter> limiter, std::string_view user_id)
+    : limiter_(std::move(limiter)), user_id_(user_id) {}
+
+Reservation& Reservation::operator=(Reservation&& other) noexcept {
+  if (this != &other) {
+    std::destroy_at(this);
+    std::construct_at(this, std::move(other));  // throws nothing
+  }
+  return *this;
+}
+
+Reservation::~Reservation() {
+  if (limiter_ && tokens() > 0 && !handed_on_) limiter_->drop(tokens());
+}
+
+Reservation Reservation::make(std::shared_ptr<BlockingLimiter> limiter, std::string_view user_id, std::int64_t tokens,
+                              const CallOptions& options) {
+  Reservation reservation{std::move(limiter), user_id};
+  // A repeated reservation is the same one: however many hold it, one settlement counts.
+  reservation.once_id_ = options.operation_id.value_or(std::string_view{});
+  reservation.minute_ = reservation.limiter_->current_minute();
+  reservation.decision_ = reservation.charge(tokens, options);
+  return reservation;
+}
+
+Reservation Reservation::adopt(std::shared_ptr<BlockingLimiter> limiter, std::string_view token) {
+  ReservationToken fields = ReservationToken::decode(token, limiter->config());
+  Reservation reservation{std::move(limiter), fields.user_id};
+  reservation.once_id_ = std::move(fields.id);
+  reservation.decision_ = {
+      .allowed = true, .limit = reservation.limiter_->config().max_tokens_per_minute, .source = Source::kLocal};
+  reservation.minute_ = fields.minute;
+  reservation.held_ = fields.held;
+  reservation.earlier_ = fields.earlier;
+  return reservation;
+}
+
+Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
+  Outcome outcome = limiter_->consume(user_id_, tokens, options);
+  if (outcome.charged) {
+    if (tokens > 0 && outcome.minute != minute_) {
+      earlier_ += std::exchange(held_, 0);
+      minute_ = outcome.minute;
+    }
+    held_ += tokens;
+  }
+  return limiter_->decide(std::move(outcome));
+}
+
+Decision Reservation::add(std::int64_t tokens, const CallOptions& options) {
+  detail::check_tokens("tokens", tokens);
+  check_open("add");
+  detail::check_options(options, limiter_->config());
+  return charge(tokens, options);
+}
+
+void Reservation::settle(std::int64_t actual_tokens, const CallOptions& options) {
+  detail::check_tokens("actual_tokens", actual_tokens);
+  if (!limiter_) return;
+  detail::check_options(options, limiter_->config());
+  settle_once(actual_tokens, once_id_.empty() ? options.operation_id.value_or(std::string_view{}) : once_id_);
+}
+
+void Reservation::cancel() noexcept {
+  if (limiter_) settle_once(0, once_id_);
+}
+
+void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_id) noexcept {
+  const std::int64_t excess = std::max(actual_tokens - tokens(), -held_);
+  // With a name, nothing to adjust is posted too: it is the settlement that counts.
+  if (excess != 0 || !once_id.empty()) limiter_->adjust(user_id_, minute_, excess, once_id);
+  limiter_.reset();
+  held_ = 0;
+  earlier_ = 0;
+}
+
+std::string Reservation::token() {
+  check_open("token");
+  if (once_id_.empty()) once_id_ = ReservationToken::random_id();
+  std::string text = ReservationToken{user_id_, once_id_, minute_, held_, earlier_}.encode(limiter_->config());
+  handed_on_ = true;
+  return text;
+}
+
+void Reservation::check_open(const char* what) const {
+  if (!limiter_) throw std::logic_error(std::string{"tollgate: "} + what + "() on a reservation that has ended");
+}
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,98 @@
+#include "transport/reply_parser.hpp"
+
+#include <new>
+#include <string>
+#include <utility>
+
+namespace tollgate::inline v0 {
+namespace {
+
+// A SCAN page is about 500 elements, and room is made for as many as are announced: a length beyond this is no reply
+// to anything that tollgate asks.
+constexpr auto kMaxElements = 65'536;
+// hiredis keeps a string until it is complete, and we keep the elements of an array. A name in a SCAN page is about 1
+// KiB.
+constexpr std::size_t kMaxString = std::size_t{1} << 20U;
+constexpr std::size_t kMaxReply = std::size_t{4} << 20U;
+
+Reply* place_of(const redisReadTask* task) {
+  if (task->parent == nullptr) return static_cast<Reply*>(task->privdata);
+  auto* const parent = static_cast<Reply*>(task->parent->obj);
+  return &parent->elements()[static_cast<std::size_t>(task->idx)];
+}
+
+// hiredis calls these from C: nothing may be thrown through it. A null return is its way to say "out of memory".
+template <class Build>
+void* build(const redisReadTask* task, Build make) noexcept {
+  try {
+    Reply* const place = place_of(task);
+    *place = make();
+    return place;
+  } catch (const std::bad_alloc&) {
+    return nullptr;
+  }
+}
+
+void* create_string(const redisReadTask* task, char* text, std::size_t length) {
+  return build(task, [&] {
+    std::string copy{text, length};
+    if (task->type == REDIS_REPLY_ERROR) return Reply::error(std::move(copy));
+    if (task->type == REDIS_REPLY_STATUS) return Reply::status(std::move(copy));
+    return Reply::string(std::move(copy));
+  });
+}
+
+template <class Count>  // int before hiredis 1.0, size_t since
+void* create_array(const redisReadTask* task, Count count) {
+  if (count < 0 || count > static_cast<Count>(kMaxElements)) return nullptr;
+  return build(task, [&] { return Reply::array(std::vector<Reply>(static_cast<std::size_t>(count))); });
+}
+
+// RESP3 only, which tollgate never asks for; hiredis 1.x wants every builder.
+template <class Functions>
+void fill_resp3(Functions& functions) {
+  if constexpr (requires { functions.createDouble; }) {
+    functions.createDouble = [](const redisReadTask* task, double, char* text, std::size_t length) {
+      return create_string(task, text, length);
+    };
+    functions.createBool = [](const redisReadTask* task, int value) {
+      return build(task, [&] { return Reply::integer(value); });
+    };
+  }
+}
+
+redisReplyObjectFunctions make_functions() {
+  redisReplyObjectFunctions functions{};
+  functions.createString = create_string;
+  functions.createArray = [](const redisReadTask* task, auto count) -> void* { return create_array(task, count); };
+  functions.createInteger = [](const redisReadTask* task, long long value) -> void* {
+    return build(task, [&] { return Reply::integer(value); });
+  };
+  functions.createNil = [](const redisReadTask* task) -> void* { return build(task, [] { return Reply{}; }); };
+  functions.freeObject = [](void*) {};  // every object is a part of root_
+  fill_resp3(functions);
+  return functions;
+}
+
+}  // namespace
+
+ReplyParser::ReplyParser(redisReader& reader) : reader_(reader) {
+  static redisReplyObjectFunctions functions = make_functions();
+  reader_.fn = &functions;
+  reader_.privdata = &root_;
+}
+
+bool ReplyParser::feed(std::string_view bytes, std::vector<Reply>& out) {
+  if (redisReaderFeed(&reader_, bytes.data(), bytes.size()) != REDIS_OK) return false;
+  unfinished_ += bytes.size();
+  for (;;) {
+    void* reply = nullptr;
+    if (redisReaderGetReply(&reader_, &reply) != REDIS_OK) return false;
+    const std::size_t unread = reader_.len - reader_.pos;
+    if (reply == nullptr) return unread <= kMaxString && unfinished_ <= kMaxReply;
+    unfinished_ = unread;
+    out.push_back(std::move(root_));
+  }
+}
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,90 @@
+#include "transport/resp_encoder.hpp"
+
+#include <array>
+#include <charconv>
+
+namespace tollgate::inline v0 {
+namespace {
+
+template <class Integer>
+class Decimal {
+ public:
+  explicit Decimal(Integer value) noexcept
+      : size_(static_cast<std::size_t>(std::to_chars(digits_.data(), digits_.data() + digits_.size(), value).ptr -
+                                       digits_.data())) {}
+  [[nodiscard]] std::string_view view() const noexcept { return {digits_.data(), size_}; }
+
+ private:
+  std::array<char, 20> digits_;
+  std::size_t size_;
+};
+
+void append_header(std::string& out, char type, std::size_t count) {
+  out += type;
+  out += Decimal{count}.view();
+  out += "\r\n";
+}
+
+void append_bulk(std::string& out, std::string_view text) {
+  append_header(out, '$', text.size());
+  out += text;
+  out += "\r\n";
+}
+
+void append_bulk(std::string& out, std::int64_t number) { append_bulk(out, Decimal{number}.view()); }
+
+void append_script(std::string& out, const Command& command, Serial serial, ScriptForm form) {
+  const std::size_t keys = command.second_key.empty() ? 1 : 2;
+  append_header(out, '*', 4 + keys + command.integers.size());
+  if (form == ScriptForm::kEvalSha) {
+    append_bulk(out, "EVALSHA");
+    append_bulk(out, command.script->sha1);
+  } else {
+    append_bulk(out, "EVAL");
+    append_bulk(out, command.script->source);
+  }
+  append_bulk(out, static_cast<std::int64_t>(keys));
+  append_bulk(out, command.key);
+  if (keys == 2) append_bulk(out, command.second_key);
+  for (const std::int64_t integer : command.integers) append_bulk(out, integer);
+  append_bulk(out, std::int64_t{serial});
+}
+
+}  // namespace
+
+void append_resp(std::string& out, const Command& command, Serial serial, ScriptForm form) {
+  const auto append_with_key = [&](std::string_view name) {
+    append_header(out, '*', 2 + command.integers.size());
+    append_bulk(out, name);
+    append_bulk(out, command.key);
+    for (const std::int64_t integer : command.integers) append_bulk(out, integer);
+  };
+  switch (command.operation) {
+    case Operation::kGet: return append_with_key("GET");
+    case Operation::kIncrBy: return append_with_key("INCRBY");
+    case Operation::kExpire: return append_with_key("EXPIRE");
+    case Operation::kUnlink: return append_with_key("UNLINK");
+    case Operation::kScript: return append_script(out, command, serial, form);
+    case Operation::kPing: return append_resp(out, {"PING"});
+    case Operation::kScan:
+      append_header(out, '*', 6);
+      append_bulk(out, "SCAN");
+      append_bulk(out, Decimal{static_cast<std::uint64_t>(command.integers[0])}.view());
+      append_bulk(out, "MATCH");
+      append_bulk(out, command.key);
+      append_bulk(out, "COUNT");
+      append_bulk(out, command.integers[1]);
+      return;
+  }
+}
+
+void append_resp(std::string& out, const CommandBatch& batch, Serial serial) {
+  for (std::size_t i = 0; i < batch.size(); ++i) append_resp(out, batch[i], serial_of(serial, i));
+}
+
+void append_resp(std::string& out, std::initializer_list<std::string_view> words) {
+  append_header(out, '*', words.size());
+  for (const std::string_view word : words) append_bulk(out, word);
+}
+
+}  // namespace tollgate::inline v0
