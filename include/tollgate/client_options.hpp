@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "tollgate/clock.hpp"
 #include "tollgate/observer.hpp"
 
 namespace tollgate::inline v0 {
@@ -34,6 +35,9 @@ struct ClientOptions {
 
   /// Told of this client's changes; null = nobody.
   std::shared_ptr<Observer> observer = nullptr;
+
+  /// Of `memory://` alone: its keys expire by this clock's steady time; null = tollgate::system_clock().
+  std::shared_ptr<const Clock> clock = nullptr;
 };
 
 }  // namespace tollgate::inline v0

@@ -6,6 +6,8 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
+#include <utility>
 
 #include "tollgate/stats.hpp"
 #include "tollgate/values/command_batch.hpp"
@@ -46,6 +48,17 @@ class RedisClient {
   /// Takes `batch` on its way and returns at once. `handler` (where given) is called exactly once.
   /// It is executed after every batch about the key of its first command whose execute() returned before the call.
   virtual void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) = 0;
+
+  /// As post(), but not sent before `not_before`. By default it is posted at once.
+  virtual void post_at(std::chrono::steady_clock::time_point not_before, CommandBatch batch,
+                       std::shared_ptr<ReplyHandler> handler) {
+    static_cast<void>(not_before);
+    post(std::move(batch), std::move(handler));
+  }
+
+  virtual void preload(std::span<const Script* const> scripts) { static_cast<void>(scripts); }
+
+  [[nodiscard]] virtual Failure script_refusal() const { return {}; }
 
   /// Blocks until everything posted so far, and every late reply, has been handled, or until `deadline`; true when
   /// nothing is left.
