@@ -28,7 +28,7 @@ std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options
       checked_timeout("connect_timeout", parsed.connect_timeout().value_or(options.connect_timeout));
   options.command_timeout =
       checked_timeout("command_timeout", parsed.command_timeout().value_or(options.command_timeout));
-  if (parsed.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>();
+  if (parsed.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>(options.clock);
   if (parsed.scheme() == Url::Scheme::kRediss) {
     throw std::invalid_argument(
         fmt::format("tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory",
