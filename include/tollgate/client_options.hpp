@@ -36,7 +36,8 @@ struct ClientOptions {
   /// Told of this client's changes; null = nobody.
   std::shared_ptr<Observer> observer = nullptr;
 
-  /// Of `memory://` alone: its keys expire by this clock's steady time; null = tollgate::system_clock().
+  /// By which the keys of `memory://` expire; null = tollgate::system_clock(). A limiter made from a URL passes its own.
+  /// Clients of a server do not read it.
   std::shared_ptr<const Clock> clock = nullptr;
 };
 
