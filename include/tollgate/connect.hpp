@@ -5,6 +5,7 @@
 #include <string_view>
 
 #include "tollgate/client_options.hpp"
+#include "tollgate/detail/export.hpp"
 #include "tollgate/redis_client.hpp"
 
 namespace tollgate::inline v0 {
@@ -13,6 +14,6 @@ namespace tollgate::inline v0 {
 /// TLS) and on timeouts out of range. Does no I/O: the client connects at its first use.
 /// Each call makes a client of its own: with connections of its own (one under load, up to four while few calls are
 /// under way), or for `memory://` with a store of its own.
-[[nodiscard]] std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options = {});
+[[nodiscard]] TOLLGATE_EXPORT std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options = {});
 
 }  // namespace tollgate::inline v0

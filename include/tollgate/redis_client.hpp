@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 
+#include "tollgate/detail/export.hpp"
 #include "tollgate/stats.hpp"
 #include "tollgate/values/command_batch.hpp"
 #include "tollgate/values/reply.hpp"
@@ -16,7 +17,7 @@ namespace tollgate::inline v0 {
 class RedisClient;
 
 /// Told what became of a batch for whose replies nobody waits (any more).
-class ReplyHandler {
+class TOLLGATE_EXPORT ReplyHandler {
  public:
   virtual ~ReplyHandler() = default;
 
@@ -25,7 +26,7 @@ class ReplyHandler {
   virtual void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept = 0;
 };
 
-class RedisClient {
+class TOLLGATE_EXPORT RedisClient {
  public:
   /// When to give up; nothing = after the client's own command timeout.
   using Deadline = std::optional<std::chrono::steady_clock::time_point>;
