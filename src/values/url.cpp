@@ -113,22 +113,33 @@ class UrlParser {
 
  private:
   void read_scheme(std::string_view& text) {
-    constexpr std::string_view kKnown = "it must start with redis://, rediss://, unix:// or memory://";
+    constexpr std::string_view kKnown =
+        "it must start with redis://, rediss://, valkey://, valkeys://, unix:// or memory://";
     constexpr std::array kSchemes{std::pair{std::string_view{"redis"}, Url::Scheme::kRedis},
                                   std::pair{std::string_view{"rediss"}, Url::Scheme::kRediss},
+                                  std::pair{std::string_view{"valkey"}, Url::Scheme::kRedis},
+                                  std::pair{std::string_view{"valkeys"}, Url::Scheme::kRediss},
                                   std::pair{std::string_view{"unix"}, Url::Scheme::kUnix},
                                   std::pair{std::string_view{"memory"}, Url::Scheme::kMemory}};
+    constexpr std::array kReserved{std::pair{std::string_view{"redis+sentinel"}, "Sentinel"},
+                                   std::pair{std::string_view{"rediss+sentinel"}, "Sentinel"},
+                                   std::pair{std::string_view{"redis+cluster"}, "Cluster"},
+                                   std::pair{std::string_view{"rediss+cluster"}, "Cluster"}};
     const std::string_view scheme = text.substr(0, text.find("://"));
-    const bool is_word = !scheme.empty() && std::all_of(scheme.begin(), scheme.end(), is_unreserved);
-    if (scheme.size() == text.size() || !is_word) reject_url("has no scheme; {}", kKnown);
     std::string lower{scheme};
     std::transform(lower.begin(), lower.end(), lower.begin(), to_lower);
+    if (scheme.size() == text.size()) reject_url("has no scheme; {}", kKnown);
     for (const auto& [name, value] : kSchemes) {
       if (lower != name) continue;
       url_.scheme_ = value;
       text.remove_prefix(scheme.size() + std::string_view{"://"}.size());
       return;
     }
+    for (const auto& [name, topology] : kReserved) {
+      if (lower == name) reject_url("scheme is {}, but this build has no Redis {}; {}", name, topology, kKnown);
+    }
+    const bool is_word = !scheme.empty() && std::all_of(scheme.begin(), scheme.end(), is_unreserved);
+    if (!is_word) reject_url("has no scheme; {}", kKnown);
     reject_url("scheme is {}; {}", detail::printable(scheme), kKnown);
   }
 
@@ -140,7 +151,8 @@ class UrlParser {
     const std::string_view authority = take_until(text, "/?#");
     if (!authority.empty()) {
       if (authority.back() != '@') {
-        reject_url("path of the socket does not start with a slash; it must be unix:///path or unix://user:password@/path");
+        reject_url(
+            "path of the socket does not start with a slash; it must be unix:///path or unix://user:password@/path");
       }
       read_credentials(authority.substr(0, authority.size() - 1));
     }
@@ -166,21 +178,24 @@ class UrlParser {
       read_host(authority);
     }
     const std::string path = decode("database", take_until(text, "?#"));
-    if (path.size() > 1) {
-      url_.database_ = static_cast<int>(
-          number("database", std::string_view{path}.substr(1), 0, std::numeric_limits<std::int32_t>::max()));
-    }
+    std::optional<int> database;
+    if (path.size() > 1) database = database_number("database", std::string_view{path}.substr(1));
     read_query(text);
+    if (database && has_database_ && *database != url_.database_) {
+      reject_url("has database {} in its path and {} in its query; it must have one of them, or the same twice",
+                 *database, url_.database_);
+    }
+    if (database) url_.database_ = *database;
   }
 
   void read_credentials(std::string_view text) {
     if (text.empty()) return;
-    if (text.find('@') != std::string_view::npos) reject_url("has more than one @; write @ in user and password as %40");
+    if (text.find('@') != std::string_view::npos)
+      reject_url("has more than one @; write @ in user and password as %40");
     const std::size_t colon = text.find(':');
-    if (colon == std::string_view::npos) {
-      reject_url("has a user without a password; it must be user:password@ or :password@");
-    }
     url_.username_ = decode("user", text.substr(0, colon));
+    // Neither `user@` nor `:@`, as templates write it when both are empty, has a password; `user:@` has an empty one.
+    if (colon == std::string_view::npos || text == ":") return;
     url_.password_ = decode("password", text.substr(colon + 1));
   }
 
@@ -240,14 +255,18 @@ class UrlParser {
       set_timeout(url_.connect_timeout_, name, value);
     } else if (name == "command_timeout_ms") {
       set_timeout(url_.command_timeout_, name, value);
-    } else if (name == "db" && url_.scheme_ == Url::Scheme::kUnix) {
+    } else if (name == "db") {
       if (std::exchange(has_database_, true)) reject_url("query has db twice; it may have it once");
-      url_.database_ = static_cast<int>(number("db", value, 0, std::numeric_limits<std::int32_t>::max()));
+      url_.database_ = database_number("db", value);
     } else {
       const bool is_word = std::all_of(name.begin(), name.end(), [](char c) { return is_lower(c) || c == '_'; });
-      reject_url("query has {}; it may have connect_timeout_ms, command_timeout_ms and, for a unix socket, db",
-             is_word ? detail::printable(name) : "a name that is not known");
+      reject_url("query has {}; it may have connect_timeout_ms, command_timeout_ms and db",
+                 is_word ? detail::printable(name) : "a name that is not known");
     }
+  }
+
+  static int database_number(std::string_view part, std::string_view text) {
+    return static_cast<int>(number(part, text, 0, std::numeric_limits<std::int32_t>::max()));
   }
 
   static void set_timeout(std::optional<std::chrono::milliseconds>& timeout, std::string_view name,
@@ -257,7 +276,7 @@ class UrlParser {
   }
 
   Url url_;
-  bool has_database_ = false;
+  bool has_database_ = false;  // in its query
 };
 
 Url Url::parse(std::string_view text) { return UrlParser::parse(text); }
