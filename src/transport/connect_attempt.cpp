@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "transport/resp_encoder.hpp"
+#include "transport/wait_word.hpp"
 
 namespace tollgate::inline v0 {
 namespace {
