@@ -5,9 +5,11 @@
 #include <chrono>
 #include <memory>
 
+#include "tollgate/detail/export.hpp"
+
 namespace tollgate::inline v0 {
 
-class Clock {
+class TOLLGATE_EXPORT Clock {
  public:
   virtual ~Clock() = default;
 
@@ -21,6 +23,6 @@ class Clock {
 
 /// The operating system's clocks; one object for the whole process. Its steady_now() is that of the last timer tick, at
 /// most 10 ms ago: it costs a quarter of a precise one.
-[[nodiscard]] std::shared_ptr<const Clock> system_clock();
+[[nodiscard]] TOLLGATE_EXPORT std::shared_ptr<const Clock> system_clock();
 
 }  // namespace tollgate::inline v0

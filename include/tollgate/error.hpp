@@ -10,6 +10,8 @@
 #include <system_error>
 #include <utility>
 
+#include "tollgate/detail/export.hpp"
+
 namespace tollgate::inline v0 {
 
 /// Why Redis could not be asked, or what it answered instead.
@@ -31,11 +33,11 @@ enum class Errc {
   kOverflow,          ///< the counter would leave the range of int64
 };
 
-const std::error_category& error_category() noexcept;
-std::error_code make_error_code(Errc code) noexcept;
+TOLLGATE_EXPORT const std::error_category& error_category() noexcept;
+TOLLGATE_EXPORT std::error_code make_error_code(Errc code) noexcept;
 
 /// Whether the same call may succeed later without anybody changing its arguments or Redis's configuration.
-[[nodiscard]] bool is_retryable(std::error_code code) noexcept;
+[[nodiscard]] TOLLGATE_EXPORT bool is_retryable(std::error_code code) noexcept;
 
 /// What went wrong, as a value: costs nothing where nothing did.
 struct Failure {
@@ -46,7 +48,7 @@ struct Failure {
 };
 
 /// Root of what tollgate throws when Redis could not be asked.
-class Error : public std::runtime_error {
+class TOLLGATE_EXPORT Error : public std::runtime_error {
  public:
   explicit Error(Failure failure);
 
@@ -64,29 +66,29 @@ class Error : public std::runtime_error {
 };
 
 /// No usable connection: refused, lost, not tried now, too much in flight, or talking gibberish.
-class ConnectionError : public Error {
+class TOLLGATE_EXPORT ConnectionError : public Error {
  public:
   using Error::Error;
 };
 
 /// The deadline passed first.
-class TimeoutError : public Error {
+class TOLLGATE_EXPORT TimeoutError : public Error {
  public:
   using Error::Error;
 };
 
 /// Redis answered with an error. what() tells its kind only; the server's words may hold user data and are kept apart.
-class ServerError : public Error {
+class TOLLGATE_EXPORT ServerError : public Error {
  public:
   using Error::Error;
   [[nodiscard]] const std::string& server_text() const noexcept { return failure().server_text; }
 };
 
 /// Throws the class above that fits `failure.code`, which must not be empty.
-[[noreturn]] void throw_failure(Failure failure);
+[[noreturn]] TOLLGATE_EXPORT void throw_failure(Failure failure);
 
 /// The failure that an error reply of Redis stands for, told by its first word.
-[[nodiscard]] Failure failure_from_error_reply(std::string_view server_text);
+[[nodiscard]] TOLLGATE_EXPORT Failure failure_from_error_reply(std::string_view server_text);
 
 }  // namespace tollgate::inline v0
 

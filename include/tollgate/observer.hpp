@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <string>
 
+#include "tollgate/detail/export.hpp"
 #include "tollgate/error.hpp"
 
 namespace tollgate::inline v0 {
@@ -29,7 +30,7 @@ enum class EventKind : std::uint8_t {
   kReservationDropped,  ///< destroyed without settle() or cancel(): `tokens` stay charged
 };
 
-[[nodiscard]] const char* to_string(EventKind kind) noexcept;
+[[nodiscard]] TOLLGATE_EXPORT const char* to_string(EventKind kind) noexcept;
 
 struct Event {
   EventKind kind;
@@ -40,7 +41,7 @@ struct Event {
 
 /// Thread safety: on_event may be called on any thread that calls the limiter, one call at a time for each client and
 /// each limiter, in the order in which things happened.
-class Observer {
+class TOLLGATE_EXPORT Observer {
  public:
   virtual ~Observer() = default;
 

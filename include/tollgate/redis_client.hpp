@@ -9,6 +9,7 @@
 #include <span>
 #include <utility>
 
+#include "tollgate/detail/export.hpp"
 #include "tollgate/error.hpp"
 #include "tollgate/stats.hpp"
 #include "tollgate/values/command_batch.hpp"
@@ -19,7 +20,7 @@ namespace tollgate::inline v0 {
 class RedisClient;
 
 /// Receives the result of a batch that was posted, or whose execute() returned before the replies came.
-class ReplyHandler {
+class TOLLGATE_EXPORT ReplyHandler {
  public:
   virtual ~ReplyHandler() = default;
 
@@ -28,7 +29,7 @@ class ReplyHandler {
   virtual void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept = 0;
 };
 
-class RedisClient {
+class TOLLGATE_EXPORT RedisClient {
  public:
   /// When to give up; nothing = after the client's own command timeout.
   using Deadline = std::optional<std::chrono::steady_clock::time_point>;

@@ -20,6 +20,7 @@
 #include "tollgate/call_options.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/decision.hpp"
+#include "tollgate/detail/export.hpp"
 #include "tollgate/rate_limit_config.hpp"
 #include "tollgate/reservation.hpp"
 #include "tollgate/stats.hpp"
@@ -28,7 +29,7 @@ namespace tollgate::inline v0 {
 
 class BlockingLimiter;  // src/doors/blocking_limiter.hpp
 
-class RedisRateLimiter {
+class TOLLGATE_EXPORT RedisRateLimiter {
  public:
   /// Makes a client of its own for `url` (see connect()), with the observer of `config`. No I/O: it connects at the
   /// first use.

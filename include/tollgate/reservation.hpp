@@ -17,12 +17,13 @@
 
 #include "tollgate/call_options.hpp"
 #include "tollgate/decision.hpp"
+#include "tollgate/detail/export.hpp"
 
 namespace tollgate::inline v0 {
 
 class BlockingLimiter;  // src/doors/blocking_limiter.hpp
 
-class Reservation {
+class TOLLGATE_EXPORT Reservation {
  public:
   Reservation(Reservation&&) noexcept = default;
   Reservation& operator=(Reservation&& other) noexcept;

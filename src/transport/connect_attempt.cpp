@@ -12,6 +12,7 @@
 
 #include "transport/resp_encoder.hpp"
 #include "transport/socket_stream.hpp"
+#include "transport/wait_word.hpp"
 
 namespace tollgate::inline v0 {
 namespace {

@@ -1,18 +1,15 @@
-/// Name resolution that does not hold its caller: getaddrinfo knows no deadline, so a name is looked up on a thread of
-/// its own. Numeric addresses need none.
-/// Thread safety: one waiter at a time.
+/// The addresses of a host, as soon as they are known: the result of one look-up, which any number of callers wait for.
+/// Thread safety: every function may be called from all threads, but finish() once.
 #pragma once
 
-#include <netdb.h>
 #include <sys/socket.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
-
-#include "transport/wait_word.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -21,26 +18,32 @@ struct SocketAddress {
   socklen_t length = 0;
 };
 
+/// What a look-up found: addresses in the order in which they should be tried, or why there are none.
+struct HostAddresses {
+  std::vector<SocketAddress> addresses;
+  std::string error = {};  ///< empty = none
+};
+
 class Resolution {
  public:
-  /// Starts to look up `host`; waits for nothing.
+  /// Starts to resolve `host`, or joins the look-up of it that is under way in this process; returns at once. A numeric
+  /// address is resolved when this returns. Throws std::bad_alloc alone.
   [[nodiscard]] static std::shared_ptr<Resolution> start(const std::string& host, std::uint16_t port);
 
-  /// False when the deadline came before the answer.
-  [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept {
-    return done_.wait_until(deadline);
-  }
+  /// Blocks until the look-up has ended. False when `deadline` came first.
+  [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept;
 
   // Once wait_until() has returned true:
-  [[nodiscard]] const std::vector<SocketAddress>& addresses() const noexcept { return addresses_; }
-  [[nodiscard]] const std::string& error() const noexcept { return error_; }  ///< empty = none
+  [[nodiscard]] const std::vector<SocketAddress>& addresses() const noexcept { return found_.addresses; }
+  [[nodiscard]] const std::string& error() const noexcept { return found_.error; }  ///< empty = none
+
+  /// Ends every wait, now and later.
+  void finish(HostAddresses found) noexcept;
 
  private:
-  void look_up(const std::string& host, std::uint16_t port, int flags) noexcept;
-
-  WaitWord done_;
-  std::vector<SocketAddress> addresses_;
-  std::string error_;
+  HostAddresses found_;                     // written before finished_ is set, and not again
+  std::atomic<std::uint32_t> finished_{0};  // a futex: 1 once found_ holds
+  static_assert(sizeof(finished_) == sizeof(std::uint32_t) && std::atomic<std::uint32_t>::is_always_lock_free);
 };
 
 }  // namespace tollgate::inline v0

@@ -25,7 +25,7 @@ constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
 /// A value that is not known to be harmless stays out of the message: in a malformed URL, a password may stand
 /// anywhere.
 template <class... Arguments>
-[[noreturn]] void reject(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
+[[noreturn]] void reject_url(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
   throw std::invalid_argument("tollgate: url " + fmt::format(format, std::forward<Arguments>(arguments)...));
 }
 
@@ -55,11 +55,11 @@ std::string decode(std::string_view part, std::string_view text) {
     if (character == '%') {
       const int high = i + 1 < text.size() ? hex_digit(text[i + 1]) : -1;
       const int low = i + 2 < text.size() ? hex_digit(text[i + 2]) : -1;
-      if (high < 0 || low < 0) reject("{} has a % without two hex digits; write % itself as %25", part);
+      if (high < 0 || low < 0) reject_url("{} has a % without two hex digits; write % itself as %25", part);
       character = static_cast<char>(high * 16 + low);
       i += 2;
     }
-    if (character == '\0') reject("{} has a NUL byte; it must have none", part);
+    if (character == '\0') reject_url("{} has a NUL byte; it must have none", part);
     out += character;
   }
   return out;
@@ -76,16 +76,16 @@ std::string encode(std::string_view text) {
 
 std::int64_t number(std::string_view part, std::string_view text, std::int64_t low, std::int64_t high) {
   if (text.empty() || !std::all_of(text.begin(), text.end(), is_digit)) {
-    reject("{} is not a decimal number; it must be {} … {}", part, low, high);
+    reject_url("{} is not a decimal number; it must be {} … {}", part, low, high);
   }
   std::int64_t value = 0;
   const auto error = std::from_chars(text.data(), text.data() + text.size(), value).ec;
   if (error == std::errc{} && low <= value && value <= high) return value;
   // What is longer than any valid value may be a password of digits.
   if (text.size() > fmt::formatted_size("{}", high)) {
-    reject("{} has {} digits; it must be {} … {}", part, text.size(), low, high);
+    reject_url("{} has {} digits; it must be {} … {}", part, text.size(), low, high);
   }
-  reject("{} is {}; it must be {} … {}", part, text, low, high);
+  reject_url("{} is {}; it must be {} … {}", part, text, low, high);
 }
 
 /// Splits `text` at the first of `separators`: returns what stands before it and leaves the rest, separator first.
@@ -113,40 +113,52 @@ class UrlParser {
 
  private:
   void read_scheme(std::string_view& text) {
-    constexpr std::string_view kKnown = "it must start with redis://, rediss://, unix:// or memory://";
+    constexpr std::string_view kKnown =
+        "it must start with redis://, rediss://, valkey://, valkeys://, unix:// or memory://";
     constexpr std::array kSchemes{std::pair{std::string_view{"redis"}, Url::Scheme::kRedis},
                                   std::pair{std::string_view{"rediss"}, Url::Scheme::kRediss},
+                                  std::pair{std::string_view{"valkey"}, Url::Scheme::kRedis},
+                                  std::pair{std::string_view{"valkeys"}, Url::Scheme::kRediss},
                                   std::pair{std::string_view{"unix"}, Url::Scheme::kUnix},
                                   std::pair{std::string_view{"memory"}, Url::Scheme::kMemory}};
+    constexpr std::array kReserved{std::pair{std::string_view{"redis+sentinel"}, "Sentinel"},
+                                   std::pair{std::string_view{"rediss+sentinel"}, "Sentinel"},
+                                   std::pair{std::string_view{"redis+cluster"}, "Cluster"},
+                                   std::pair{std::string_view{"rediss+cluster"}, "Cluster"}};
     const std::string_view scheme = text.substr(0, text.find("://"));
-    const bool is_word = !scheme.empty() && std::all_of(scheme.begin(), scheme.end(), is_unreserved);
-    if (scheme.size() == text.size() || !is_word) reject("has no scheme; {}", kKnown);
     std::string lower{scheme};
     std::transform(lower.begin(), lower.end(), lower.begin(), to_lower);
+    if (scheme.size() == text.size()) reject_url("has no scheme; {}", kKnown);
     for (const auto& [name, value] : kSchemes) {
       if (lower != name) continue;
       url_.scheme_ = value;
       text.remove_prefix(scheme.size() + std::string_view{"://"}.size());
       return;
     }
-    reject("scheme is {}; {}", detail::printable(scheme), kKnown);
+    for (const auto& [name, topology] : kReserved) {
+      if (lower == name) reject_url("scheme is {}, but this build has no Redis {}; {}", name, topology, kKnown);
+    }
+    const bool is_word = !scheme.empty() && std::all_of(scheme.begin(), scheme.end(), is_unreserved);
+    if (!is_word) reject_url("has no scheme; {}", kKnown);
+    reject_url("scheme is {}; {}", detail::printable(scheme), kKnown);
   }
 
   static void read_memory(std::string_view text) {
-    if (!text.empty()) reject("has {} bytes behind memory://; nothing may follow it", text.size());
+    if (!text.empty()) reject_url("has {} bytes behind memory://; nothing may follow it", text.size());
   }
 
   void read_unix(std::string_view text) {
     const std::string_view authority = take_until(text, "/?#");
     if (!authority.empty()) {
       if (authority.back() != '@') {
-        reject("path of the socket does not start with a slash; it must be unix:///path or unix://user:password@/path");
+        reject_url(
+            "path of the socket does not start with a slash; it must be unix:///path or unix://user:password@/path");
       }
       read_credentials(authority.substr(0, authority.size() - 1));
     }
     url_.path_ = decode("path", take_until(text, "?#"));
     if (url_.path_.size() < 2 || url_.path_.size() > kMaxPathBytes) {
-      reject("path of the socket is {} bytes long; it must be 2 … {} bytes", url_.path_.size(), kMaxPathBytes);
+      reject_url("path of the socket is {} bytes long; it must be 2 … {} bytes", url_.path_.size(), kMaxPathBytes);
     }
     read_query(text);
   }
@@ -154,7 +166,7 @@ class UrlParser {
   void read_network(std::string_view text) {
     std::string_view authority = take_until(text, "/?#");
     if (text.find('@') != std::string_view::npos) {
-      reject("has an @ behind its host; write / ? # and @ in user and password as %2F %3F %23 and %40");
+      reject_url("has an @ behind its host; write / ? # and @ in user and password as %2F %3F %23 and %40");
     }
     if (authority.empty()) {
       url_.host_ = "localhost";
@@ -166,43 +178,46 @@ class UrlParser {
       read_host(authority);
     }
     const std::string path = decode("database", take_until(text, "?#"));
-    if (path.size() > 1) {
-      url_.database_ = static_cast<int>(
-          number("database", std::string_view{path}.substr(1), 0, std::numeric_limits<std::int32_t>::max()));
-    }
+    std::optional<int> database;
+    if (path.size() > 1) database = database_number("database", std::string_view{path}.substr(1));
     read_query(text);
+    if (database && has_database_ && *database != url_.database_) {
+      reject_url("has database {} in its path and {} in its query; it must have one of them, or the same twice",
+                 *database, url_.database_);
+    }
+    if (database) url_.database_ = *database;
   }
 
   void read_credentials(std::string_view text) {
     if (text.empty()) return;
-    if (text.find('@') != std::string_view::npos) reject("has more than one @; write @ in user and password as %40");
+    if (text.find('@') != std::string_view::npos)
+      reject_url("has more than one @; write @ in user and password as %40");
     const std::size_t colon = text.find(':');
-    if (colon == std::string_view::npos) {
-      reject("has a user without a password; it must be user:password@ or :password@");
-    }
     url_.username_ = decode("user", text.substr(0, colon));
+    // Neither `user@` nor `:@`, as templates write it when both are empty, has a password; `user:@` has an empty one.
+    if (colon == std::string_view::npos || text == ":") return;
     url_.password_ = decode("password", text.substr(colon + 1));
   }
 
   void read_host(std::string_view text) {
     if (text.starts_with('[')) {
       const std::size_t close = text.find(']');
-      if (close == std::string_view::npos) reject("host has a [ without a ]");
+      if (close == std::string_view::npos) reject_url("host has a [ without a ]");
       url_.host_ = decode("host", text.substr(1, close - 1));
       check_ipv6();
       text.remove_prefix(close + 1);
       if (!text.empty() && text.front() != ':')
-        reject("host has something behind its ]; it must end there or at :port");
+        reject_url("host has something behind its ]; it must end there or at :port");
     } else {
       if (std::count(text.begin(), text.end(), ':') > 1) {
-        reject("host has more than one colon; it must be host or host:port, with an IPv6 address in [ ]");
+        reject_url("host has more than one colon; it must be host or host:port, with an IPv6 address in [ ]");
       }
       url_.host_ = decode("host", take_until(text, ":"));
       if (url_.host_.empty() || url_.host_.size() > kMaxHostBytes) {
-        reject("host is {} bytes long; it must be 1 … {} bytes", url_.host_.size(), kMaxHostBytes);
+        reject_url("host is {} bytes long; it must be 1 … {} bytes", url_.host_.size(), kMaxHostBytes);
       }
       if (!std::all_of(url_.host_.begin(), url_.host_.end(), is_host_character)) {
-        reject("host has a character that no host has; it must be a name or an address");
+        reject_url("host has a character that no host has; it must be a name or an address");
       }
     }
     if (text.empty()) return;
@@ -219,11 +234,11 @@ class UrlParser {
       const std::string_view zone = std::string_view{url_.host_}.substr(percent + 1);
       valid = valid && !zone.empty() && std::all_of(zone.begin(), zone.end(), is_unreserved);
     }
-    if (!valid) reject("host in [ ] is not an IPv6 address");
+    if (!valid) reject_url("host in [ ] is not an IPv6 address");
   }
 
   void read_query(std::string_view text) {
-    if (text.find('#') != std::string_view::npos) reject("has a #; write it as %23");
+    if (text.find('#') != std::string_view::npos) reject_url("has a #; write it as %23");
     if (text.size() <= 1) return;
     text.remove_prefix(1);
     while (true) {
@@ -240,24 +255,28 @@ class UrlParser {
       set_timeout(url_.connect_timeout_, name, value);
     } else if (name == "command_timeout_ms") {
       set_timeout(url_.command_timeout_, name, value);
-    } else if (name == "db" && url_.scheme_ == Url::Scheme::kUnix) {
-      if (std::exchange(has_database_, true)) reject("query has db twice; it may have it once");
-      url_.database_ = static_cast<int>(number("db", value, 0, std::numeric_limits<std::int32_t>::max()));
+    } else if (name == "db") {
+      if (std::exchange(has_database_, true)) reject_url("query has db twice; it may have it once");
+      url_.database_ = database_number("db", value);
     } else {
       const bool is_word = std::all_of(name.begin(), name.end(), [](char c) { return is_lower(c) || c == '_'; });
-      reject("query has {}; it may have connect_timeout_ms, command_timeout_ms and, for a unix socket, db",
-             is_word ? detail::printable(name) : "a name that is not known");
+      reject_url("query has {}; it may have connect_timeout_ms, command_timeout_ms and db",
+                 is_word ? detail::printable(name) : "a name that is not known");
     }
+  }
+
+  static int database_number(std::string_view part, std::string_view text) {
+    return static_cast<int>(number(part, text, 0, std::numeric_limits<std::int32_t>::max()));
   }
 
   static void set_timeout(std::optional<std::chrono::milliseconds>& timeout, std::string_view name,
                           std::string_view value) {
-    if (timeout) reject("query has {} twice; it may have it once", name);
+    if (timeout) reject_url("query has {} twice; it may have it once", name);
     timeout = std::chrono::milliseconds{number(name, value, 1, kMaxTimeoutMs)};
   }
 
   Url url_;
-  bool has_database_ = false;
+  bool has_database_ = false;  // in its query
 };
 
 Url Url::parse(std::string_view text) { return UrlParser::parse(text); }

@@ -9,10 +9,12 @@
 
 namespace tollgate::inline v0 {
 
-/// `redis://[[user][:password]@]host[:port][/db]`, `rediss://…` (the same over TLS), `unix:///path/redis.sock[?db=N]`
-/// or `memory://`. IPv6 addresses stand in brackets; every part may be percent-encoded. The query may hold
-/// `connect_timeout_ms` and `command_timeout_ms`, 1 … 3'600'000 each.
+/// `redis://[[user][:password]@]host[:port][/db]`, `rediss://…` (the same over TLS), `unix:///path/redis.sock` or
+/// `memory://`. `valkey://` and `valkeys://` are synonyms of `redis://` and `rediss://`. IPv6 addresses stand in
+/// brackets; every part may be percent-encoded. The query may hold `connect_timeout_ms` and `command_timeout_ms`,
+/// 1 … 3'600'000 each, and `db`, which must not contradict a database in the path.
 /// No host at all (`redis://`, `redis:///2`) is localhost; `unix://user:password@/path` logs in on a Unix socket.
+/// `user@` and `:@` have no password, so that AUTH is not sent; `user:@` has an empty one, with which it is sent.
 class Url {
  public:
   enum class Scheme : std::uint8_t { kRedis, kRediss, kUnix, kMemory };
@@ -21,11 +23,13 @@ class Url {
   [[nodiscard]] static Url parse(std::string_view text);
 
   [[nodiscard]] Scheme scheme() const noexcept { return scheme_; }
-  [[nodiscard]] const std::string& host() const noexcept { return host_; }          ///< without brackets
-  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }               ///< 1 … 65535, default 6379
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }          ///< of the Unix socket
-  [[nodiscard]] int database() const noexcept { return database_; }                 ///< 0 … 2^31 - 1, default 0
-  [[nodiscard]] const std::string& username() const noexcept { return username_; }  ///< empty = Redis's default user
+  [[nodiscard]] const std::string& host() const noexcept { return host_; }  ///< without brackets
+  [[nodiscard]] std::uint16_t port() const noexcept { return port_; }       ///< 1 … 65535, default 6379
+  [[nodiscard]] const std::string& path() const noexcept { return path_; }  ///< of the Unix socket
+  [[nodiscard]] int database() const noexcept { return database_; }         ///< 0 … 2^31 - 1, default 0
+  [[nodiscard]] const std::string& username() const noexcept {
+    return username_;
+  }  ///< empty = Redis's default user; counts only beside a password
   [[nodiscard]] const std::optional<std::string>& password() const noexcept { return password_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> connect_timeout() const noexcept { return connect_timeout_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> command_timeout() const noexcept { return command_timeout_; }

@@ -47,7 +47,7 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (text.find(kSecret) == std::string::npos) tollgate::fuzz::check(text, kSecret);
 
   // The same with a password that has the rest of the input on either side of it.
-  for (const std::string_view scheme : {"redis://", "rediss://", "unix://"}) {
+  for (const std::string_view scheme : {"redis://", "rediss://", "valkey://", "redis+cluster://", "unix://"}) {
     const std::size_t half = text.size() / 2;
     std::string url{scheme};
     url.append("app:").append(text, 0, half).append(kSecret).append(text, half);

@@ -14,7 +14,7 @@ namespace tollgate::inline v0 {
 
 namespace testing {
 
-/// `text` in quotes, with everything unprintable as `\xNN`.
+/// `text` in quotes, with unprintable bytes as a backslash, x and two hex digits.
 inline void print_quoted(std::string_view text, std::ostream* out) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   *out << '"';

@@ -12,13 +12,14 @@
 #include <utility>
 #include <vector>
 
+#include "tollgate/detail/export.hpp"
 #include "tollgate/detail/inline_vector.hpp"
 #include "tollgate/error.hpp"
 
 namespace tollgate::inline v0 {
 
 /// One RESP2 reply. Integers, nil and strings under 16 bytes hold no heap memory.
-class Reply {
+class TOLLGATE_EXPORT Reply {
  public:
   enum class Kind : std::uint8_t { kNil, kInteger, kString, kStatus, kError, kArray };
 

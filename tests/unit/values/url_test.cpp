@@ -53,8 +53,31 @@ TEST(Url, MeansLocalhostWhereNoHostIsNamed) {
 TEST(Url, ComparesTheSchemeWithoutCase) {
   EXPECT_EQ(Url::parse("REDIS://h").scheme(), Url::Scheme::kRedis);
   EXPECT_EQ(Url::parse("RedisS://h").scheme(), Url::Scheme::kRediss);
+  EXPECT_EQ(Url::parse("ValKey://h").scheme(), Url::Scheme::kRedis);
   EXPECT_EQ(Url::parse("Unix:///s").scheme(), Url::Scheme::kUnix);
   EXPECT_EQ(Url::parse("Memory://").scheme(), Url::Scheme::kMemory);
+}
+
+TEST(Url, TakesValkeyForASynonymOfRedis) {
+  EXPECT_EQ(Url::parse("valkey://app:pw@cache:6380/7").to_string(), "redis://cache:6380/7");
+  EXPECT_EQ(Url::parse("valkeys://cache").to_string(), "rediss://cache:6379/0");
+}
+
+TEST(Url, ReadsTheDatabaseFromItsQuery) {
+  for (const char* text :
+       {"redis://h?db=3", "redis://h/?db=3", "redis://h/3?db=3", "redis://h/3?db=03", "redis:///?db=3",
+        "rediss://h?connect_timeout_ms=5&db=3", "valkey://h?db=3&connect_timeout_ms=5"}) {
+    EXPECT_EQ(Url::parse(text).database(), 3) << text;
+  }
+  EXPECT_EQ(Url::parse("redis://h?db=0").database(), 0);
+  EXPECT_EQ(Url::parse("redis://h?db=2147483647").database(), 2147483647);
+}
+
+TEST(Url, RejectsTwoDatabasesThatDiffer) {
+  EXPECT_EQ(rejected("redis://h/3?db=4"),
+            "tollgate: url has database 3 in its path and 4 in its query; it must have one of them, or the same twice");
+  EXPECT_THAT(rejected("redis://h/0?db=4"), HasSubstr("database 0 in its path and 4 in its query"));
+  EXPECT_THAT(rejected("redis://h/4?db=0"), HasSubstr("database 4 in its path and 0 in its query"));
 }
 
 TEST(Url, ReadsUserAndPassword) {
@@ -71,9 +94,23 @@ TEST(Url, ReadsAPasswordWithoutUser) {
   EXPECT_EQ(url.password(), "s3cret");
 }
 
-TEST(Url, TellsAnEmptyPasswordFromNone) {
-  EXPECT_EQ(Url::parse("redis://app:@cache").password(), "");
-  EXPECT_EQ(Url::parse("redis://@cache").password(), std::nullopt);
+TEST(Url, DistinguishesAnEmptyPasswordFromNone) {
+  for (const char* text : {"redis://app:@cache", "valkeys://app:@cache", "unix://app:@/s"}) {
+    EXPECT_EQ(Url::parse(text).username(), "app") << text;
+    EXPECT_EQ(Url::parse(text).password(), "") << text;
+  }
+  for (const char* text : {"redis://@cache", "redis://:@cache", "unix://@/s", "unix://:@/s"}) {
+    EXPECT_EQ(Url::parse(text).username(), "") << text;
+    EXPECT_EQ(Url::parse(text).password(), std::nullopt) << text;
+  }
+}
+
+TEST(Url, ReadsAUserWithoutPassword) {
+  for (const char* text : {"redis://a%70p@cache:6380/1", "rediss://app@cache", "unix://app@/s"}) {
+    EXPECT_EQ(Url::parse(text).username(), "app") << text;
+    EXPECT_EQ(Url::parse(text).password(), std::nullopt) << text;
+  }
+  EXPECT_EQ(Url::parse("redis://app@cache:6380/1").host(), "cache");
 }
 
 TEST(Url, KeepsColonsInThePassword) { EXPECT_EQ(Url::parse("redis://app:a:b:c@cache").password(), "a:b:c"); }
@@ -140,6 +177,7 @@ TEST(Url, ReadsTheStoreInMemory) { EXPECT_EQ(Url::parse("memory://").scheme(), U
 TEST(Url, WritesItselfWithoutCredentials) {
   EXPECT_EQ(Url::parse("redis://app:s3cret@Cache:6380/7?command_timeout_ms=9").to_string(), "redis://Cache:6380/7");
   EXPECT_EQ(Url::parse("rediss://:s3cret@[::1]").to_string(), "rediss://[::1]:6379/0");
+  EXPECT_EQ(Url::parse("redis://s3cret@cache").to_string(), "redis://cache:6379/0");
   EXPECT_EQ(Url::parse("redis://").to_string(), "redis://localhost:6379/0");
   EXPECT_EQ(Url::parse("unix://app:s3cret@/run/redis.sock?db=3").to_string(), "unix:///run/redis.sock?db=3");
   EXPECT_EQ(Url::parse("memory://").to_string(), "memory://");
@@ -158,8 +196,23 @@ TEST(Url, RejectsATextWithoutScheme) {
 }
 
 TEST(Url, RejectsAnUnknownScheme) {
-  EXPECT_EQ(rejected("http://cache"),
-            "tollgate: url scheme is \"http\"; it must start with redis://, rediss://, unix:// or memory://");
+  EXPECT_EQ(
+      rejected("http://cache"),
+      "tollgate: url scheme is \"http\"; it must start with redis://, rediss://, valkey://, valkeys://, unix:// or "
+      "memory://");
+  EXPECT_THAT(rejected("redis+http://cache"), HasSubstr("has no scheme"));
+}
+
+TEST(Url, RejectsTheTopologiesThatThisBuildDoesNotHave) {
+  EXPECT_EQ(
+      rejected("redis+sentinel://a:26379,b:26379/main"),
+      "tollgate: url scheme is redis+sentinel, but this build has no Redis Sentinel; it must start with redis://, "
+      "rediss://, valkey://, valkeys://, unix:// or memory://");
+  EXPECT_THAT(rejected("Rediss+Sentinel://h"),
+              HasSubstr("scheme is rediss+sentinel, but this build has no Redis Sent"));
+  EXPECT_THAT(rejected("redis+cluster://h"), HasSubstr("scheme is redis+cluster, but this build has no Redis Cluster"));
+  EXPECT_THAT(rejected("rediss+cluster://h"),
+              HasSubstr("scheme is rediss+cluster, but this build has no Redis Cluster"));
 }
 
 TEST(Url, RejectsAnythingBehindMemory) {
@@ -229,14 +282,13 @@ TEST(Url, RejectsTimeoutsOutOfRange) {
 
 TEST(Url, RejectsWhatItsQueryMayNotHave) {
   EXPECT_EQ(rejected("redis://h?timeout=5"),
-            "tollgate: url query has \"timeout\"; it may have connect_timeout_ms, command_timeout_ms and, for a unix "
-            "socket, db");
-  EXPECT_THAT(rejected("redis://h?db=1"), HasSubstr("query has \"db\""));
+            "tollgate: url query has \"timeout\"; it may have connect_timeout_ms, command_timeout_ms and db");
   EXPECT_THAT(rejected("redis://h/1?command_timeout_ms=5&"), HasSubstr("query has \"\""));
   EXPECT_THAT(rejected("redis://h?Command_Timeout_Ms=5"), HasSubstr("query has a name that is not known"));
   EXPECT_THAT(rejected("redis://h?command_timeout_ms=5&command_timeout_ms=5"),
               HasSubstr("query has command_timeout_ms twice"));
   EXPECT_THAT(rejected("unix:///s?db=1&db=1"), HasSubstr("query has db twice"));
+  EXPECT_THAT(rejected("redis://h?db=1&db=1"), HasSubstr("query has db twice"));
 }
 
 TEST(Url, RejectsAUnixSocketWithoutPath) {
@@ -275,11 +327,6 @@ TEST(Url, RejectsAFragment) {
   EXPECT_EQ(rejected("unix:///s#x"), "tollgate: url has a #; write it as %23");
 }
 
-TEST(Url, RejectsAUserWithoutPassword) {
-  EXPECT_THAT(rejected("redis://app@h"), HasSubstr("has a user without a password"));
-  EXPECT_THAT(rejected("unix://app@/s"), HasSubstr("has a user without a password"));
-}
-
 TEST(Url, NeverPrintsAPasswordWhereverItGotTo) {
   for (const char* text : {"hunter2",
                            ":hunter2@h",
@@ -287,7 +334,9 @@ TEST(Url, NeverPrintsAPasswordWhereverItGotTo) {
                            "redis:/:hunter2@h",
                            "redis:user:hunter2@h://",
                            "http:hunter2://h",
-                           "redis://hunter2@h",
+                           "redis://hunter2@h:x",
+                           "redis+sentinel://user:hunter2@h",
+                           "redis://user:hunter2@h/1?db=2",
                            "redis://user:hunter2",
                            "redis://:hunter2",
                            "redis://user:hunter2:6379",
@@ -323,7 +372,7 @@ TEST(Url, NeverPrintsAPasswordWhereverItGotTo) {
                            "memory://:hunter2@h",
                            "memory://hunter2",
                            "unix://:hunter2/s",
-                           "unix://hunter2@/s",
+                           "unix://hunter2@/",
                            "unix://user:hunter2@h/s",
                            "unix://user:hunter2@/",
                            "unix://user:hunter2@/s?x=1",
