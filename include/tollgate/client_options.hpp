@@ -36,8 +36,8 @@ struct ClientOptions {
   /// Told of this client's changes; null = nobody.
   std::shared_ptr<Observer> observer = nullptr;
 
-  /// By which the keys of `memory://` expire; null = tollgate::system_clock(). A limiter made from a URL passes its own.
-  /// Clients of a server do not read it.
+  /// By which the keys of `memory://` expire; null = tollgate::system_clock(). A limiter made from a URL passes its
+  /// own. Clients of a server do not read it.
   std::shared_ptr<const Clock> clock = nullptr;
 };
 

@@ -5,7 +5,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 constexpr int kUnit = 256;
 constexpr int kSmoothing = 16;
@@ -67,9 +67,9 @@ ConnectionPool::ConnectionPool(RedisClient& client, const Url& url, const Client
 
 BatchResult ConnectionPool::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
                                     const std::shared_ptr<ReplyHandler>& late) {
-  const Time now = Clock::now();
+  const Time now = SteadyClock::now();
   BatchResult result = carry(batch, now, deadline.value_or(now + command_timeout_), late);
-  counters_.add(result.ok() ? LatencyHistogram::bucket_of(Clock::now() - now) : kFailed);
+  counters_.add(result.ok() ? LatencyHistogram::bucket_of(SteadyClock::now() - now) : kFailed);
   return result;
 }
 
@@ -85,11 +85,11 @@ BatchResult ConnectionPool::carry(const CommandBatch& batch, Time now, Time unti
   }
   Pipeline& other = claim.lane()->pipeline;
   if (other.is_connected()) {
-    BatchResult result = other.execute(batch, Clock::now(), until, late);
+    BatchResult result = other.execute(batch, SteadyClock::now(), until, late);
     note_outcome(result, now);
-    if (result.ok() || result.failure.may_have_executed || Clock::now() >= until) return result;
+    if (result.ok() || result.failure.may_have_executed || SteadyClock::now() >= until) return result;
   }
-  return carry_on_first(batch, Clock::now(), until, late);
+  return carry_on_first(batch, SteadyClock::now(), until, late);
 }
 
 /// Calls come in clumps, so one look does not tell: after a batch of many, the next ones find nobody for a moment.
@@ -173,7 +173,7 @@ ClientStats ConnectionPool::stats() const noexcept {
 }
 
 void ConnectionPool::close() {
-  const Time deadline = Clock::now() + command_timeout_;
+  const Time deadline = SteadyClock::now() + command_timeout_;
   drain(deadline);
   for (std::size_t i = 1; i < lanes_.size(); ++i) lanes_[i].pipeline.close();
   first().drain(deadline);  // what that has made to be posted

@@ -11,7 +11,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-using Clock = std::chrono::steady_clock;
+using SteadyClock = std::chrono::steady_clock;
 
 // Below so many exchanges in flight each caller sends at once.
 constexpr std::size_t kWriteThrough = 2;
@@ -129,14 +129,14 @@ BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
 bool Pipeline::is_connected() {
   Lock lock{mutex_};
   step_towards_connection(lock);
-  look_after_silence(lock, Clock::now(), true);
+  look_after_silence(lock, SteadyClock::now(), true);
   const bool connected = connection_ != nullptr;
   pass_on(lock);
   return connected;
 }
 
 void Pipeline::step_towards_connection(Lock& lock) {
-  const Time now = Clock::now();
+  const Time now = SteadyClock::now();
   if (connection_ || driver_ != nullptr || !may_connect(now)) return;
   const Handle self = queue_.borrow();
   driver_ = &*self;
@@ -155,7 +155,7 @@ void Pipeline::step_towards_connection(Lock& lock) {
 bool Pipeline::attend(bool redis_answers) {
   Lock lock{mutex_};
   if (queue_.unattended() > 0) step_towards_connection(lock);  // it may be waiting for one
-  const Time now = Clock::now();
+  const Time now = SteadyClock::now();
   look_after_silence(lock, now, true);
   const bool attended = queue_.unattended() == 0;
   const bool overdue = !attended && redis_answers && now > overdue_at_;
@@ -173,7 +173,7 @@ void Pipeline::note_failure_elsewhere(const Failure& failure, Time since) {
   if (circuit_is_open()) return;  // its own probe tells
   Lock lock{mutex_};
   Handles finished;
-  const Time now = Clock::now();
+  const Time now = SteadyClock::now();
   if (failure.code == Errc::kTimeout) {
     note_timeout(now, since, failure, finished);
   } else {
@@ -235,7 +235,7 @@ BatchResult Pipeline::carry(const CommandBatch& batch, Time now, Time until,
       wait_for_turn(lock, *exchange, until);
     }
     if (exchange->done()) break;
-    const Time later = Clock::now();
+    const Time later = SteadyClock::now();
     if (later < until) continue;
 
     if (driver_ == &*exchange) driver_ = nullptr;
@@ -268,7 +268,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
   const Encoded encoded{batch, serial};
 
   Lock lock{mutex_};
-  const Time now = Clock::now();
+  const Time now = SteadyClock::now();
   look_after_silence(lock, now, false);
   const auto added = queue_.add_post(batch, serial, encoded.bytes(), handler);
   if (added) {
@@ -287,19 +287,19 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
 bool Pipeline::drain(Time deadline) {
   Lock lock{mutex_};
   while (queue_.unattended() > 0) {
-    const Time now = Clock::now();
+    const Time now = SteadyClock::now();
     if (now >= deadline) return false;
     if (driver_ == nullptr && may_connect(now)) {
       const Handle self = queue_.borrow();
       driver_ = &*self;
-      drive(lock, deadline, [&] { return queue_.unattended() == 0 || !may_connect(Clock::now()); });
+      drive(lock, deadline, [&] { return queue_.unattended() == 0 || !may_connect(SteadyClock::now()); });
       queue_.release(self);
       driver_ = nullptr;
       pass_on(lock);
       lock.lock();
     } else {
       lock.unlock();
-      std::this_thread::sleep_for(std::min<Clock::duration>(std::chrono::milliseconds{1}, deadline - now));
+      std::this_thread::sleep_for(std::min<SteadyClock::duration>(std::chrono::milliseconds{1}, deadline - now));
       lock.lock();
     }
   }
@@ -311,13 +311,13 @@ template <class Done>
 void Pipeline::drive(Lock& lock, Time until, Done done) {
   while (!done()) {
     if (!connection_) {
-      if (Clock::now() >= until) return;
+      if (SteadyClock::now() >= until) return;
       establish(lock, until);
-      if (connection_ && Clock::now() >= until) return;  // nothing is sent after its deadline
+      if (connection_ && SteadyClock::now() >= until) return;  // nothing is sent after its deadline
     } else {
       if (can_write_something()) write(lock);
       if (done() || !connection_) continue;
-      if (Clock::now() >= until) return;
+      if (SteadyClock::now() >= until) return;
       // Nothing more is written: what left in part will never be answered, and then nothing behind it.
       if (!connection_->writing && connection_->closing &&
           (queue_.in_flight() == 0 || !connection_->outgoing.empty())) {
@@ -345,7 +345,7 @@ void Pipeline::look_after_silence(Lock& lock, Time now, bool also_with_replies_d
 }
 
 void Pipeline::establish(Lock& lock, Time until) {
-  const Time now = Clock::now();
+  const Time now = SteadyClock::now();
   if (!attempt_ && !may_connect(now)) {
     queue_.fail_pending_calls(refusal_, finished_);
     return settle(lock, finished_);
@@ -360,7 +360,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     case ConnectAttempt::Progress::kPending: return;
     case ConnectAttempt::Progress::kConnected:
       connection_ = attempt_->take_connection();
-      connected_at_ = last_read_ = last_heard_ = Clock::now();
+      connected_at_ = last_read_ = last_heard_ = SteadyClock::now();
       round_trip_ = {};
       attempt_.reset();
       counters_.add(kConnects);
@@ -368,7 +368,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     case ConnectAttempt::Progress::kFailed:
       const Failure failure = attempt_->failure();
       attempt_.reset();
-      circuit_changed(breaker_.open(Clock::now(), random()), failure, finished_);
+      circuit_changed(breaker_.open(SteadyClock::now(), random()), failure, finished_);
       return settle(lock, finished_);
   }
 }
@@ -387,7 +387,7 @@ void Pipeline::receive(Lock& lock, Time until) {
   if (!under_load || !yield_until(yields_, until, has_received)) {
     failure = connection->wait_and_receive(until, blocked_on_write, replies_);
   }
-  const Time after = Clock::now();
+  const Time after = SteadyClock::now();
   lock.lock();
   if (connection_ != connection) return replies_.clear();  // dropped meanwhile; its exchanges have been told
 
@@ -432,7 +432,7 @@ void Pipeline::note_outcomes(Handles& finished) {
     const Exchange& exchange = *finished[i];
     if (!exchange.waited_for || !exchange.result.ok()) continue;
     const Failure failure = inability_in(exchange.result.replies);
-    circuit_changed(failure.code ? breaker_.fail(Clock::now(), random()) : breaker_.succeed(), failure, finished);
+    circuit_changed(failure.code ? breaker_.fail(SteadyClock::now(), random()) : breaker_.succeed(), failure, finished);
   }
 }
 
@@ -477,8 +477,8 @@ void Pipeline::lose_connection(const Failure& failure, Handles& finished) {
   const bool has_answered = connection_->has_answered;
   const bool amid_calls = queue_.in_flight() > 0;
   drop_connection(failure, finished);
-  if (!has_answered) return circuit_changed(breaker_.open(Clock::now(), random()), failure, finished);
-  if (amid_calls) circuit_changed(breaker_.fail(Clock::now(), random()), failure, finished);
+  if (!has_answered) return circuit_changed(breaker_.open(SteadyClock::now(), random()), failure, finished);
+  if (amid_calls) circuit_changed(breaker_.fail(SteadyClock::now(), random()), failure, finished);
 }
 
 void Pipeline::drop_connection(Failure failure, Handles& finished) {
@@ -502,7 +502,7 @@ void Pipeline::write(Lock& lock) {
   const std::shared_ptr<Connection> connection = connection_;
   connection->writing = true;
   do {
-    queue_.take_pending(Clock::now(), connection->outgoing);
+    queue_.take_pending(SteadyClock::now(), connection->outgoing);
     lock.unlock();
     const std::size_t sent = connection->send();
     lock.lock();
