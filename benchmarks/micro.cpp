@@ -14,7 +14,7 @@
 
 #include "decisions/deny_memory.hpp"
 #include "decisions/fixed_window.hpp"
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "transport/reply_parser.hpp"
 #include "transport/resp_encoder.hpp"

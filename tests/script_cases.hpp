@@ -12,10 +12,10 @@
 #include <utility>
 #include <vector>
 
-#include "decisions/scripts.hpp"
 #include "tollgate/rate_limit_config.hpp"
 #include "tollgate/testing/replies.hpp"
 #include "tollgate/values/reply.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate::inline v0::testing {
 
@@ -148,7 +148,7 @@ inline std::vector<ScriptCase> adjust_cases() {
   const auto& r = kRecord;
   const Reply not_a_number = error("ERR value is not an integer or out of range");
   const Reply overflow = error("ERR increment or decrement would overflow");
-  const Reply no_counter = integer(decisions::kNoCounter);
+  const Reply no_counter = integer(kNoCounter);
   constexpr auto kNever = std::nullopt;
   return {
       {"GivesBackAndKeepsTheTtl", {{c, "100", 17}}, {-30, 0}, integer(70), {{c, "70", 17}}},
@@ -195,13 +195,13 @@ inline std::vector<ScriptCase> adjust_cases() {
       {"RepetitionChangesNothing",
        {{c, "70", 17}, {r, "1", 33}},
        {-30, 0, 120},
-       integer(decisions::kAlreadyAdjusted),
+       integer(kAlreadyAdjusted),
        {{c, "70", 17}, {r, "1", 33}},
        r},
       {"RepetitionDoesNotBringACounterBack",
        {{r, "1", 33}},
        {500, 60, 120},
-       integer(decisions::kAlreadyAdjusted),
+       integer(kAlreadyAdjusted),
        {{r, "1", 33}},
        r},
       {"OverflowIsNotRecorded",
@@ -222,13 +222,13 @@ inline std::vector<ScriptCase> script_cases() {
       all.push_back(std::move(one));
     }
   };
-  add(admit_cases(), decisions::kAdmitScript);
-  add(adjust_cases(), decisions::kAdjustScript);
+  add(admit_cases(), kAdmitScript);
+  add(adjust_cases(), kAdjustScript);
   return all;
 }
 
 inline std::string script_case_name(const ::testing::TestParamInfo<ScriptCase>& info) {
-  return (info.param.script == &decisions::kAdmitScript ? "Admit" : "Adjust") + info.param.name;
+  return (info.param.script == &kAdmitScript ? "Admit" : "Adjust") + info.param.name;
 }
 
 }  // namespace tollgate::inline v0::testing

@@ -28,9 +28,12 @@ enum class Errc {
   kPermissionDenied,  ///< NOPERM: an ACL forbids the command or the key
   kLoading,           ///< LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN: not ready yet
   kReadOnly,          ///< READONLY or MISCONF: this server takes no writes now
-  kBusy,              ///< BUSY: a script of somebody's is blocking Redis
+  kBusy,              ///< BUSY: a script is blocking Redis
   kWrongType,         ///< the key holds something that is no counter
   kOverflow,          ///< the counter would leave the range of int64
+  kMoved,             ///< MOVED, ASK: this node of a Cluster does not hold the key; the URL must be redis+cluster://
+  kCrossSlot,         ///< CROSSSLOT: a script's keys lie in different hash slots of a Cluster
+  kUnknownCommand,    ///< the server has no such command, or it was renamed away
 };
 
 TOLLGATE_EXPORT const std::error_category& error_category() noexcept;
@@ -38,6 +41,11 @@ TOLLGATE_EXPORT std::error_code make_error_code(Errc code) noexcept;
 
 /// Whether the same call may succeed later without anybody changing its arguments or Redis's configuration.
 [[nodiscard]] TOLLGATE_EXPORT bool is_retryable(std::error_code code) noexcept;
+
+/// Whether `code` says that Redis or its users are not set up for tollgate (no password or the wrong one, a missing
+/// right, a renamed command, a key that is no counter, a node of a Cluster): no outage, and it lasts until that
+/// changes.
+[[nodiscard]] TOLLGATE_EXPORT bool is_misconfiguration(std::error_code code) noexcept;
 
 /// What went wrong, as a value: costs nothing where nothing did.
 struct Failure {
@@ -57,6 +65,8 @@ class TOLLGATE_EXPORT Error : public std::runtime_error {
   [[nodiscard]] bool may_have_executed() const noexcept { return failure_.may_have_executed; }
   /// True when the same call may succeed later as it is.
   [[nodiscard]] bool retryable() const noexcept { return is_retryable(failure_.code); }
+  /// True when the set-up is to be changed, see is_misconfiguration().
+  [[nodiscard]] bool misconfiguration() const noexcept { return is_misconfiguration(failure_.code); }
 
  protected:
   [[nodiscard]] const Failure& failure() const noexcept { return failure_; }
@@ -77,7 +87,8 @@ class TOLLGATE_EXPORT TimeoutError : public Error {
   using Error::Error;
 };
 
-/// Redis answered with an error. what() tells its kind only; the server's words may hold user data and are kept apart.
+/// Redis answered with an error. what() names its kind, the command and the error's code word; the server's own words
+/// may hold user data and are kept apart.
 class TOLLGATE_EXPORT ServerError : public Error {
  public:
   using Error::Error;
@@ -87,8 +98,10 @@ class TOLLGATE_EXPORT ServerError : public Error {
 /// Throws the class above that fits `failure.code`, which must not be empty.
 [[noreturn]] TOLLGATE_EXPORT void throw_failure(Failure failure);
 
-/// The failure that an error reply of Redis stands for, told by its first word.
-[[nodiscard]] TOLLGATE_EXPORT Failure failure_from_error_reply(std::string_view server_text);
+/// The failure that an error reply of Redis stands for, recognised by its first words. `command`: the name of the
+/// command that was answered so, for `detail`; empty = not known.
+[[nodiscard]] TOLLGATE_EXPORT Failure failure_from_error_reply(std::string_view server_text,
+                                                               std::string_view command = {});
 
 }  // namespace tollgate::inline v0
 

@@ -28,6 +28,12 @@ enum class EventKind : std::uint8_t {
   kSettlementFailed,  ///< a difference of `tokens` did not reach Redis, or may not have; so what a local share granted
   kRepairFailed,      ///< a counter whose charge was cut off may have no expiry
   kReservationDropped,  ///< destroyed without settle() or cancel(): `tokens` stay charged
+  /// Redis answered with an error that no outage explains, see is_misconfiguration(): the FailurePolicy decides until
+  /// the set-up is changed. The first in each minute.
+  kMisconfigured,
+  /// Redis refuses to run scripts: `failure` names the rights to grant. Until then what is given back travels as INCRBY
+  /// and EXPIRE, and a reset or an eviction in between lets those tokens be granted once more.
+  kScriptsRefused,
 };
 
 [[nodiscard]] TOLLGATE_EXPORT const char* to_string(EventKind kind) noexcept;

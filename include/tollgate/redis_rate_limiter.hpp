@@ -31,12 +31,20 @@ class BlockingLimiter;  // src/doors/blocking_limiter.hpp
 
 class TOLLGATE_EXPORT RedisRateLimiter {
  public:
-  /// Makes a client of its own for `url` (see connect()), with the observer of `config`. No I/O: it connects at the
-  /// first use.
+  /// Makes a client of its own for `url` (see connect()), with the observer and the clock of `config`. No I/O: it
+  /// connects at the first use.
   explicit RedisRateLimiter(std::string_view url = "redis://localhost:6379/0", RateLimitConfig config = {});
 
-  /// Shares `client`, which must not be null, with whoever else holds it.
+  /// Likewise, with the options of its client: `config.observer` and `config.clock` where `client` has none.
+  RedisRateLimiter(std::string_view url, RateLimitConfig config, ClientOptions client);
+
+  /// Shares `client`, which must not be null.
   explicit RedisRateLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config = {});
+
+  /// Neither copied nor moved: every copy would share one budget of counters and memory. Pass it by reference, or share
+  /// a client between limiters.
+  RedisRateLimiter(const RedisRateLimiter&) = delete;
+  RedisRateLimiter& operator=(const RedisRateLimiter&) = delete;
 
   /// Whether `tokens` (0 … 2^53-1, default 1) were charged to the user; when not, nothing was.
   /// `user_id`: 1 … 512 bytes of any kind.
@@ -70,8 +78,12 @@ class TOLLGATE_EXPORT RedisRateLimiter {
   /// Deletes every window of the user: the current and adjacent ones at once, then whatever a SCAN over the whole
   /// keyspace finds. Other users' keys are left alone. Takes a round trip per 500 keys in Redis; the command timeout
   /// holds for each, CallOptions::deadline for the whole. Throws tollgate::Error whatever on_failure says; a reset that
-  /// failed half-way may be repeated.
+  /// failed half-way may be repeated. Where SCAN was refused, the error says that older windows may remain.
   void reset(std::string_view user_id, const CallOptions& options = {});
+
+  /// Deletes the current window of the user and those next to it, by name, in one round trip and without SCAN: enough
+  /// where all clocks agree within a minute. Otherwise as reset().
+  void reset_current(std::string_view user_id, const CallOptions& options = {});
 
   /// Charges an estimate now; settle the reservation when the real number is known. A denial is a Reservation that
   /// holds nothing. `estimated_tokens`: as `tokens` of consume.
@@ -87,7 +99,8 @@ class TOLLGATE_EXPORT RedisRateLimiter {
   void record(std::string_view user_id, std::int64_t tokens, const CallOptions& options = {});
 
   /// For readiness probes: returns when Redis has answered a PING, and throws tollgate::Error otherwise, whatever
-  /// on_failure says. Connects where need be. One round trip.
+  /// on_failure says; also when Redis refuses to run scripts, and when it refused a request of this minute for its
+  /// set-up (is_misconfiguration()). Connects where need be. One round trip.
   void ping(const CallOptions& options = {});
 
   /// For shutdown: blocks until every undo and settlement posted so far has been answered, or until `deadline`; true

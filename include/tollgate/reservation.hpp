@@ -5,8 +5,9 @@
 ///     reservation.settle(answer.tokens_used);
 ///
 /// Destroyed or assigned over without settle() or cancel(), the estimate stays charged; unless token() has handed it to
-/// others, that is counted (Stats::reservations_dropped) and told (kReservationDropped). The destructor does no I/O; a
-/// reservation may outlive its limiter. After a reset of the user's budget, what is given back lowers the new counter,
+/// others, that is counted (Stats::reservations_dropped) and reported (kReservationDropped). The destructor does no
+/// I/O, nor do settle() and cancel() beyond their post, also as the last owner of limiter and client; a reservation may
+/// outlive its limiter. After a reset of the user's budget, what is given back lowers the new counter,
 /// never below zero. Thread safety: one thread at a time; distinct reservations are independent.
 #pragma once
 
@@ -18,6 +19,7 @@
 #include "tollgate/call_options.hpp"
 #include "tollgate/decision.hpp"
 #include "tollgate/detail/export.hpp"
+#include "tollgate/detail/window_id.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -30,6 +32,7 @@ class TOLLGATE_EXPORT Reservation {
   ~Reservation();
 
   [[nodiscard]] bool allowed() const noexcept { return decision_.allowed; }
+  explicit operator bool() const noexcept { return allowed(); }
   [[nodiscard]] const Decision& decision() const noexcept { return decision_; }
 
   /// What is charged now: the estimate and what was added; 0 when denied, settled or cancelled, and when
@@ -38,15 +41,16 @@ class TOLLGATE_EXPORT Reservation {
 
   /// Charges `tokens` (0 … 2^53-1) more, when they fit into the budget of the current minute. Blocks for a round trip,
   /// and fails as RedisRateLimiter::consume does. Throws std::logic_error once settled, cancelled or moved from.
-  /// Tokens of an earlier minute stay charged there from then on: that window no longer counts.
+  /// Tokens of an earlier window stay charged there from then on: that window no longer counts.
   [[nodiscard]] Decision add(std::int64_t tokens, const CallOptions& options = {});
 
   /// The request used `actual_tokens` (0 … 2^53-1) in all. Less than was charged: the rest is given back to the window
-  /// that was charged. More: the excess is charged to it, past the limit where need be; so is all of it on a
-  /// reservation that was denied. Returns at once; never throws but std::invalid_argument. What cannot be delivered is
-  /// counted by RedisRateLimiter::undelivered(). The second call, and one after cancel(), has no effect; nor has one on
-  /// a repeated reservation (the same operation_id) or on one adopted from token(), once another of them was settled.
-  /// For those the operation_id of `options` is not needed, and does not count.
+  /// that was charged, while that counts. More: the excess is charged to the window that counts now, past the limit
+  /// where need be; so is all of it on a reservation that was denied. Returns at once; never throws but
+  /// std::invalid_argument. What cannot be delivered is counted by RedisRateLimiter::undelivered(). The second call,
+  /// and one after cancel(), has no effect; nor has one on a repeated reservation (the same operation_id) or on one
+  /// adopted from token(), once another of them was settled. For those the operation_id of `options` is not needed, and
+  /// does not count.
   void settle(std::int64_t actual_tokens, const CallOptions& options = {});
 
   /// The request used nothing: settle(0).
@@ -69,13 +73,14 @@ class TOLLGATE_EXPORT Reservation {
 
   Decision charge(std::int64_t tokens, const CallOptions& options);
   void settle_once(std::int64_t actual_tokens, std::string_view once_id) noexcept;
+  void release() noexcept;
   void check_open(const char* what) const;
 
   std::shared_ptr<BlockingLimiter> limiter_;  // null once settled, cancelled or moved from
   std::string user_id_;
   std::string once_id_;  // empty until token() lets others settle it too
   Decision decision_;
-  std::int64_t minute_ = 0;   // the window that held_ was charged to
+  detail::WindowId window_;   // that held_ was charged to
   std::int64_t held_ = 0;     // tokens, in that window
   std::int64_t earlier_ = 0;  // tokens, in windows before it
   bool handed_on_ = false;    // by token(): others settle it

@@ -67,7 +67,8 @@ struct Stats {
   std::uint64_t in_doubt_tokens = 0;
   Undelivered undelivered;
   std::uint64_t reservations_dropped = 0;  ///< destroyed without settle(), cancel() or token(), tokens in hand
-  ClientStats client;                      ///< of the client, whoever shares it
+  ClientStats client;                      ///< of the client, also when several limiters share it
+  std::uint64_t misconfigured = 0;         ///< requests that Redis refused for its set-up, see is_misconfiguration()
 };
 
 }  // namespace tollgate::inline v0

@@ -40,7 +40,7 @@ class Keyspace {
   /// Every match at once, with the final cursor "0". The pattern knows `*`, `?` and `\`, not the classes `[…]`.
   Reply scan(std::string_view pattern);
 
-  /// Whichever of these, or a script's twin, `command` stands for.
+  /// Whichever of these `command` stands for; of a script, an error (see clients/script_twins.hpp).
   Reply execute(const Command& command);
 
   /// Living and expired keys that take up room.
@@ -48,7 +48,7 @@ class Keyspace {
 
  private:
   struct Entry {
-    std::variant<std::int64_t, std::string> value;  // whatever was counted is a number
+    std::variant<std::int64_t, std::string> value;  // what was counted is a number
     std::optional<Time> expires_at;
 
     [[nodiscard]] std::optional<std::int64_t> number() const;

@@ -2,7 +2,10 @@
 
 #include <utility>
 
+#include "clients/script_twins.hpp"
+
 namespace tollgate::inline v0 {
+
 MemoryClient::MemoryClient(std::shared_ptr<const Clock> clock) : clock_(clock ? std::move(clock) : system_clock()) {}
 
 BatchResult MemoryClient::run(const CommandBatch& batch) {
@@ -10,7 +13,11 @@ BatchResult MemoryClient::run(const CommandBatch& batch) {
   const std::lock_guard lock{store.mutex};
   store.keyspace.set_time(clock_->steady_now());
   BatchResult result;
-  for (std::size_t i = 0; i < batch.size(); ++i) result.replies.push_back(store.keyspace.execute(batch[i]));
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const Command command = batch[i];
+    result.replies.push_back(command.operation == Operation::kScript ? run_script_twin(store.keyspace, command)
+                                                                     : store.keyspace.execute(command));
+  }
   return result;
 }
 

@@ -18,7 +18,11 @@
 #include <string_view>
 #include <vector>
 
+#include "tollgate/detail/window_id.hpp"
+
 namespace tollgate::inline v0::decisions {
+
+using detail::WindowId;
 
 class DenyMemory {
  public:
@@ -38,28 +42,28 @@ class DenyMemory {
   /// `duration` is counted from the moment at which Redis was asked.
   DenyMemory(std::chrono::milliseconds duration, std::size_t capacity) : duration_(duration), entries_(capacity) {}
 
-  [[nodiscard]] Advice advise(const User& user, std::int64_t minute, std::int64_t tokens, Time now) const {
+  [[nodiscard]] Advice advise(const User& user, WindowId window, std::int64_t tokens, Time now) const {
     const Entry& entry = place(user);
-    if (!entry.is(user.id, minute)) return Advice::kCharge;
+    if (!entry.is(user.id, window)) return Advice::kCharge;
     if (now < entry.left_until && tokens > entry.left) return Advice::kDeny;
     return tokens >= entry.look_from ? Advice::kLook : Advice::kCharge;
   }
 
   /// A charge of `tokens` was denied, on a reading that may have been inflated.
-  void remember_denied(const User& user, std::int64_t minute, std::int64_t tokens) {
-    Entry& entry = claim(user, minute);
+  void remember_denied(const User& user, WindowId window, std::int64_t tokens) {
+    Entry& entry = claim(user, window);
     entry.look_from = std::min(entry.look_from, tokens);
   }
 
   /// A charge of `tokens` was admitted: the denial of as many is out of date.
-  void remember_admitted(const User& user, std::int64_t minute, std::int64_t tokens) {
+  void remember_admitted(const User& user, WindowId window, std::int64_t tokens) {
     Entry& entry = place(user);
-    if (entry.is(user.id, minute) && tokens >= entry.look_from) entry.look_from = kNever;
+    if (entry.is(user.id, window) && tokens >= entry.look_from) entry.look_from = kNever;
   }
 
   /// `left` tokens were seen to be left by somebody who charged nothing and asked at `asked_at`.
-  void remember_left(const User& user, std::int64_t minute, std::int64_t left, Time asked_at) {
-    Entry& entry = claim(user, minute);
+  void remember_left(const User& user, WindowId window, std::int64_t left, Time asked_at) {
+    Entry& entry = claim(user, window);
     entry.left = left;
     entry.left_until = asked_at + duration_;
   }
@@ -74,22 +78,22 @@ class DenyMemory {
 
   struct Entry {
     std::string user_id;  // empty = free: no user id is
-    std::int64_t minute = 0;
+    WindowId window;
     std::int64_t look_from = kNever;
     std::int64_t left = 0;
     Time left_until = Time::min();
 
-    [[nodiscard]] bool is(std::string_view id, std::int64_t at) const { return minute == at && user_id == id; }
+    [[nodiscard]] bool is(std::string_view id, WindowId at) const { return window == at && user_id == id; }
   };
 
   [[nodiscard]] const Entry& place(const User& user) const { return entries_[user.hash % entries_.size()]; }
   [[nodiscard]] Entry& place(const User& user) { return entries_[user.hash % entries_.size()]; }
 
-  Entry& claim(const User& user, std::int64_t minute) {
+  Entry& claim(const User& user, WindowId window) {
     Entry& entry = place(user);
-    if (!entry.is(user.id, minute)) {
+    if (!entry.is(user.id, window)) {
       entry.user_id.assign(user.id);  // keeps its room
-      entry.minute = minute;
+      entry.window = window;
       entry.look_from = kNever;
       entry.left_until = Time::min();
     }

@@ -1,26 +1,64 @@
 #include "decisions/fixed_window.hpp"
 
 #include <algorithm>
+#include <array>
+#include <initializer_list>
+#include <span>
 #include <utility>
 
-#include "decisions/scripts.hpp"
+#include "values/parse_integer.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate::inline v0::decisions {
 namespace {
 
-/// The first thing that kept an answer away: a failed round trip, an error reply, or not as many replies as commands.
-Failure find_failure(const ReplyRange& replies, std::size_t expected) {
-  if (replies.failure().code) return replies.failure();
-  for (std::size_t i = 0; i < replies.size(); ++i) {
-    if (replies[i].is_error()) return failure_from_error_reply(replies[i].text());
+Failure copy(const Failure& failure) noexcept {
+  try {
+    return Failure{failure};
+  } catch (...) {  // no memory for its texts
+    return {failure.code, failure.may_have_executed};
   }
-  if (replies.size() != expected) return {Errc::kProtocol, false, "not one reply per command"};
+}
+
+Failure failure_of(const Reply& error, Operation operation) noexcept {
+  try {
+    return failure_from_error_reply(error.text(), name_of(operation));
+  } catch (...) {
+    return {std::make_error_code(std::errc::not_enough_memory)};
+  }
+}
+
+Failure failure_with(Errc code, const char* detail) noexcept {
+  try {
+    return {code, false, detail};
+  } catch (...) {
+    return {code};
+  }
+}
+
+Failure no_counter(const Reply& reply) noexcept {
+  try {
+    return {Errc::kWrongType, false, "GET was answered with a text that is no counter", reply.text()};
+  } catch (...) {
+    return {Errc::kWrongType};
+  }
+}
+
+Failure unexpected_reply() noexcept { return failure_with(Errc::kProtocol, "a reply is not of the expected kind"); }
+
+/// The first thing that kept an answer away: a failed round trip, an error reply, or not as many replies as commands.
+Failure find_failure(const ReplyRange& replies, std::initializer_list<Operation> expected) noexcept {
+  if (replies.failure().code) return copy(replies.failure());
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    if (replies[i].is_error()) {
+      return failure_of(replies[i], i < expected.size() ? expected.begin()[i] : *expected.begin());
+    }
+  }
+  if (replies.size() != expected.size()) return failure_with(Errc::kProtocol, "not one reply per command");
   return {};
 }
 
-Failure unexpected_reply() { return {Errc::kProtocol, false, "a reply is not of the expected kind"}; }
-
-Answer failed(Failure failure) {
+Answer failed(Failure failure) noexcept {
   Answer answer;
   answer.failure = std::move(failure);
   return answer;
@@ -31,8 +69,8 @@ Answer failed(Failure failure) {
 FixedWindow::FixedWindow(std::int64_t limit, std::string key_prefix, Admission admission)
     : limit_(limit), key_prefix_(std::move(key_prefix)), admission_(admission) {}
 
-Key FixedWindow::counter_key(std::string_view user_id, std::int64_t minute) const noexcept {
-  return Key::counter(key_prefix_, user_id, minute);
+Key FixedWindow::counter_key(std::string_view user_id, WindowId window) const noexcept {
+  return Key::counter(key_prefix_, user_id, window);
 }
 
 void FixedWindow::deny_locally(const Request& request, bool never_fits, Decision& decision) const {
@@ -51,10 +89,10 @@ Decision FixedWindow::fall_back(const Request& request, bool allowed, std::error
           .failure = failure};
 }
 
-Answer FixedWindow::decide(const Request& request, bool allowed, std::int64_t used, bool must_undo) const {
+Answer FixedWindow::decide(const Request& request, bool allowed, std::int64_t used, bool must_undo) const noexcept {
   const auto reset_after = time_to_reset(request.now);
   Answer answer;
-  answer.minute = unix_minute(request.now);
+  answer.window = window_at(request.now);
   answer.used = used;
   answer.must_undo = must_undo;
   // Field by field: to build a Decision and copy it takes several times as long.
@@ -67,27 +105,35 @@ Answer FixedWindow::decide(const Request& request, bool allowed, std::int64_t us
   return answer;
 }
 
-void FixedWindow::charge(const Request& request, CommandBatch& batch) const {
-  const std::int64_t minute = unix_minute(request.now);
-  const Key key = counter_key(request.user_id, minute);
+void FixedWindow::charge(const Request& request, CommandBatch& batch, RecordPlace place) const {
+  const WindowId window = window_at(request.now);
+  const Key key = counter_key(request.user_id, window);
   if (admission_ == Admission::kPipelined) {
     batch.incr_by(key.view(), request.tokens);
     batch.expire(key.view(), kCounterTtl);
-  } else if (request.operation_id.empty()) {
-    batch.run(kAdmitScript, key.view(), {request.tokens, limit_, kCounterTtl.count()});
-  } else {
-    batch.run(kAdmitScript, key.view(), {request.tokens, limit_, kCounterTtl.count(), minute, kOperationTtl.count()},
-              Key::operation(key_prefix_, request.user_id, "charge", request.operation_id).view());
+    return;
   }
+  if (request.operation_id.empty()) {
+    batch.run(kAdmitScript, key.view(), {request.tokens, limit_, kCounterTtl.count()});
+    return;
+  }
+  const Key record = place == RecordPlace::kOfUser
+                         ? Key::operation(key_prefix_, request.user_id, kCharge, request.operation_id)
+                         : Key::operation(key_prefix_, request.user_id, window, kCharge, request.operation_id);
+  const std::array keys{key.view(), record.view()};
+  const std::array integers{request.tokens, limit_, std::int64_t{kCounterTtl.count()}, window.number,
+                            std::int64_t{kOperationTtl.count()}};
+  batch.run(kAdmitScript, keys, integers);
 }
 
-Answer FixedWindow::read_charge(const Request& request, const ReplyRange& replies, std::int64_t inflated_by) const {
+Answer FixedWindow::read_charge(const Request& request, const ReplyRange& replies,
+                                std::int64_t inflated_by) const noexcept {
   if (admission_ == Admission::kPipelined) {
     // Decided on the reply of INCRBY alone: it is the one number that no other client can have come between.
     std::optional<std::int64_t> counter;
     if (!replies.empty()) counter = replies[0].to_integer();
-    if (Failure failure = find_failure(replies, 2); failure.code) {
-      Answer answer = failed(std::move(failure));
+    if (Failure found = find_failure(replies, {Operation::kIncrBy, Operation::kExpire}); found.code) {
+      Answer answer = failed(std::move(found));
       answer.must_undo = counter.has_value();  // INCRBY was done and EXPIRE refused
       return answer;
     }
@@ -97,63 +143,109 @@ Answer FixedWindow::read_charge(const Request& request, const ReplyRange& replie
     return decide(request, allowed, allowed ? *counter : *counter - request.tokens, !allowed);
   }
 
-  if (Failure failure = find_failure(replies, 1); failure.code) return failed(std::move(failure));
+  if (Failure found = find_failure(replies, {Operation::kScript}); found.code) return failed(std::move(found));
   const Reply& reply = replies[0];
   const bool recorded = reply.elements().size() == 2;
   const auto number = recorded ? reply.elements()[0].to_integer() : reply.to_integer();
   if (!number) return failed(unexpected_reply());
   const bool allowed = *number >= 0;
   Answer answer = decide(request, allowed, allowed ? *number : -1 - *number);
-  if (recorded) answer.minute = reply.elements()[1].to_integer().value_or(answer.minute);
+  if (recorded) answer.window.number = reply.elements()[1].to_integer().value_or(answer.window.number);
   return answer;
 }
 
 void FixedWindow::look(const Request& request, CommandBatch& batch) const {
-  batch.get(counter_key(request.user_id, unix_minute(request.now)).view());
+  batch.get(counter_key(request.user_id, window_at(request.now)).view());
 }
 
-Answer FixedWindow::read_look(const Request& request, const ReplyRange& replies, std::int64_t inflated_by) const {
-  if (Failure failure = find_failure(replies, 1); failure.code) return failed(std::move(failure));
+Answer FixedWindow::read_look(const Request& request, const ReplyRange& replies,
+                              std::int64_t inflated_by) const noexcept {
+  if (Failure found = find_failure(replies, {Operation::kGet}); found.code) return failed(std::move(found));
   const Reply& reply = replies[0];
   const auto counter = reply.is_nil() ? std::optional<std::int64_t>{0} : reply.to_integer();
-  if (!counter) return failed({Errc::kWrongType, false, {}, reply.text()});
+  if (!counter) return failed(no_counter(reply));
   const std::int64_t used = std::max(*counter, inflated_by) - inflated_by;
   return decide(request, request.tokens <= limit_ - used, used);
 }
 
-void FixedWindow::adjust(std::string_view user_id, std::int64_t minute, std::int64_t tokens, bool window_counts,
-                         std::string_view once_id, CommandBatch& batch) const {
-  const Key key = counter_key(user_id, minute);
-  const std::int64_t ttl = tokens > 0 && window_counts ? kCounterTtl.count() : 0;
-  if (once_id.empty()) {
-    batch.run(kAdjustScript, key.view(), {tokens, ttl});
-  } else {
-    batch.run(kAdjustScript, key.view(), {tokens, ttl, kOperationTtl.count()},
-              Key::operation(key_prefix_, user_id, "adjust", once_id).view());
+void FixedWindow::find_records(const Request& request, std::string_view kind, CommandBatch& batch) const {
+  const WindowId window = window_at(request.now);
+  for (std::int64_t ago = 1; ago <= kEarlierRecords; ++ago) {
+    batch.get(Key::operation(key_prefix_, request.user_id, {window.number - ago}, kind, request.operation_id).view());
   }
 }
 
-Answer FixedWindow::read_adjust(const Request& request, const ReplyRange& replies) const {
-  if (Failure failure = find_failure(replies, 1); failure.code) return failed(std::move(failure));
+std::optional<Answer> FixedWindow::read_records(const Request& request, const ReplyRange& replies) const noexcept {
+  static_assert(kEarlierRecords == 2);
+  if (Failure found = find_failure(replies, {Operation::kGet, Operation::kGet}); found.code) {
+    return failed(std::move(found));
+  }
+  for (std::size_t i = 0; i < replies.size(); ++i) {
+    if (replies[i].is_nil()) continue;
+    const std::string_view record = replies[i].text();  // "<answer> <window>" of a charge, "1" of an adjustment
+    const std::size_t space = std::min(record.find(' '), record.size());
+    const auto number = detail::parse_integer(record.substr(0, space));
+    if (!number) return failed(unexpected_reply());
+    Answer answer = decide(request, *number >= 0, *number >= 0 ? *number : -1 - *number);
+    answer.window.number =
+        detail::parse_integer(record.substr(std::min(space + 1, record.size()))).value_or(answer.window.number);
+    return answer;
+  }
+  return std::nullopt;
+}
+
+void FixedWindow::adjust(const Adjustment& adjustment, CommandBatch& batch) const {
+  const auto [user_id, window, tokens, window_counts, once_id, place, record_window] = adjustment;
+  const Key key = counter_key(user_id, window);
+  const std::int64_t ttl = tokens > 0 && window_counts ? kCounterTtl.count() : 0;
+  if (once_id.empty()) return batch.run(kAdjustScript, key.view(), {tokens, ttl});
+  const Key record = place == RecordPlace::kOfUser
+                         ? Key::operation(key_prefix_, user_id, kAdjust, once_id)
+                         : Key::operation(key_prefix_, user_id, record_window, kAdjust, once_id);
+  const std::array keys{key.view(), record.view()};
+  const std::array integers{tokens, ttl, std::int64_t{kOperationTtl.count()}};
+  batch.run(kAdjustScript, keys, integers);
+}
+
+void FixedWindow::adjust_without_script(const Adjustment& adjustment, CommandBatch& batch) const {
+  const Key key = counter_key(adjustment.user_id, adjustment.window);
+  batch.incr_by(key.view(), adjustment.tokens);
+  batch.expire(key.view(), kCounterTtl);
+}
+
+Answer FixedWindow::read_adjust(const Request& request, const ReplyRange& replies) const noexcept {
+  const bool by_script = replies.size() == 1;
+  if (Failure found = by_script ? find_failure(replies, {Operation::kScript})
+                                : find_failure(replies, {Operation::kIncrBy, Operation::kExpire});
+      found.code) {
+    return failed(std::move(found));
+  }
   const auto counter = replies[0].to_integer();
   if (!counter) return failed(unexpected_reply());
   return decide(request, *counter <= limit_, *counter);
 }
 
-Failure FixedWindow::read_ping(const ReplyRange& replies) { return find_failure(replies, 1); }
+Failure FixedWindow::read_ping(const ReplyRange& replies) noexcept { return find_failure(replies, {Operation::kPing}); }
 
-CommandBatch FixedWindow::mend_late_charges(const CommandBatch& batch, const BatchResult& result, CallerWasTold told) {
+CommandBatch FixedWindow::mend_late_charges(const CommandBatch& batch, const BatchResult& result, PolicyAnswer answer,
+                                            Scripts scripts) {
   const bool lost = !result.ok() && result.failure.may_have_executed;
-  const bool unwanted = result.ok() && told == CallerWasTold::kNo;
+  const bool unwanted = result.ok() && answer == PolicyAnswer::kDenied;
   CommandBatch mending;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const Command command = batch[i];
     if (command.operation == Operation::kIncrBy && lost) mending.expire(command.key, kCounterTtl);
     // The record of an operation says that it was admitted, and its caller may ask again.
     const bool is_charge = command.operation == Operation::kIncrBy || command.script == &kAdmitScript;
-    if (!is_charge || !unwanted || !command.second_key.empty() || i >= result.replies.size()) continue;
+    if (!is_charge || !unwanted || command.keys.size() > 1 || i >= result.replies.size()) continue;
     const auto counter = result.replies[i].to_integer();
-    if (counter && *counter >= 0) mending.run(kAdjustScript, command.key, {-command.integers[0], 0});
+    if (!counter || *counter < 0) continue;
+    if (scripts == Scripts::kRun) {
+      mending.run(kAdjustScript, command.key, {-command.integers[0], 0});
+    } else {
+      mending.incr_by(command.key, -command.integers[0]);
+      mending.expire(command.key, kCounterTtl);
+    }
   }
   return mending;
 }

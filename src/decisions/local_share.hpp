@@ -1,12 +1,12 @@
-/// What one process may grant by itself while Redis cannot be asked: a share of each user's budget per minute, less
-/// what it has used of that budget in the same minute already. So all processes together grant at most their number
-/// times the share past a limit (once more for each time that a clock is set back into an earlier minute).
+/// What one process may grant by itself while Redis cannot be asked: a share of each user's budget per window, less
+/// what it has used of that budget in the same window already. So all processes together grant at most their number
+/// times the share past a limit (once more for each time that a clock is set back into an earlier window).
 ///
 /// Memory is bounded whatever ids arrive: users are counted in a fixed number of places, and those that meet in one
 /// have one share together. So nobody is ever granted more than the share, and with very many users a few are granted
 /// less.
 ///
-/// Pure: the minute is passed in. Thread safety: none; the limiter puts a lock around it.
+/// Pure: the window is passed in. Thread safety: none; the limiter puts a lock around it.
 #pragma once
 
 #include <algorithm>
@@ -15,37 +15,40 @@
 #include <string_view>
 #include <vector>
 
+#include "tollgate/detail/window_id.hpp"
 #include "tollgate/rate_limit_config.hpp"
 
 namespace tollgate::inline v0::decisions {
 
+using detail::WindowId;
+
 class LocalShare {
  public:
-  /// `tokens` per user and minute, 0 … kMaxTokens; `places`: 1 or more.
+  /// `tokens` per user and window, 0 … kMaxTokens; `places`: 1 or more.
   LocalShare(std::int64_t tokens, std::size_t places) : tokens_(tokens), places_(places) {}
 
   /// `tokens` were charged in Redis.
-  void use(std::string_view user_id, std::int64_t minute, std::int64_t tokens) {
-    std::int64_t& used = used_in(user_id, minute);
+  void use(std::string_view user_id, WindowId window, std::int64_t tokens) {
+    std::int64_t& used = used_in(user_id, window);
     used = std::min(used + tokens, kMaxTokens);
   }
 
   /// Whether `tokens` fit into what is left of the share; then they are taken from it.
-  [[nodiscard]] bool grant(std::string_view user_id, std::int64_t minute, std::int64_t tokens) {
-    const bool fits = tokens <= tokens_ - used_in(user_id, minute);
-    if (fits) use(user_id, minute, tokens);
+  [[nodiscard]] bool grant(std::string_view user_id, WindowId window, std::int64_t tokens) {
+    const bool fits = tokens <= tokens_ - used_in(user_id, window);
+    if (fits) use(user_id, window, tokens);
     return fits;
   }
 
  private:
   struct Place {
-    std::int64_t minute = 0;
+    WindowId window;
     std::int64_t used = 0;
   };
 
-  std::int64_t& used_in(std::string_view user_id, std::int64_t minute) {
+  std::int64_t& used_in(std::string_view user_id, WindowId window) {
     Place& place = places_[std::hash<std::string_view>{}(user_id) % places_.size()];
-    if (place.minute != minute) place = {minute, 0};
+    if (place.window != window) place = {window, 0};
     return place.used;
   }
 

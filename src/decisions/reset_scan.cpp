@@ -4,16 +4,26 @@
 #include <charconv>
 #include <utility>
 
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 
 namespace tollgate::inline v0::decisions {
+namespace {
 
-ResetScan::ResetScan(std::string key_prefix, std::string user_id, std::int64_t minute)
+Failure of_scan(Failure failure) {
+  failure.detail += failure.detail.empty() ? "" : "; ";
+  failure.detail += "the current windows were deleted, older ones may remain: SCAN was not answered";
+  return failure;
+}
+
+}  // namespace
+
+ResetScan::ResetScan(std::string key_prefix, std::string user_id, WindowId now, Reach reach)
     : key_prefix_(std::move(key_prefix)),
       user_id_(std::move(user_id)),
-      pattern_(counters_pattern(key_prefix_, user_id_)) {
-  for (const std::int64_t near : {minute, minute - 1, minute + 1}) {
-    found_.emplace_back(Key::counter(key_prefix_, user_id_, near).view());
+      pattern_(counters_pattern(key_prefix_, user_id_)),
+      scanned_(reach == Reach::kCurrentWindows) {
+  for (const std::int64_t near : {now.number, now.number - 1, now.number + 1}) {
+    found_.emplace_back(Key::counter(key_prefix_, user_id_, {near}).view());
   }
 }
 
@@ -21,20 +31,28 @@ CommandBatch ResetScan::next_batch() {
   CommandBatch batch;
   unlinking_ = std::min(found_.size(), kUnlinksPerBatch);
   for (std::size_t i = 0; i < unlinking_; ++i) batch.unlink(found_[found_.size() - 1 - i]);
-  if (!scanned_) batch.scan(cursor_, pattern_, kPageSize);
+  if (unlinking_ == 0) batch.scan(cursor_, pattern_, kPageSize);
   return batch;
 }
 
 Failure ResetScan::read(const BatchResult& result) {
-  if (!result.ok()) return result.failure;
+  const bool scanning = unlinking_ == 0;
+  if (!result.ok()) return scanning ? of_scan(result.failure) : result.failure;
   for (std::size_t i = 0; i < result.replies.size(); ++i) {
-    if (result.replies[i].is_error()) return failure_from_error_reply(result.replies[i].text());
+    if (!result.replies[i].is_error()) continue;
+    Failure failure = failure_from_error_reply(result.replies[i].text(), scanning ? "SCAN" : "UNLINK");
+    return scanning ? of_scan(std::move(failure)) : failure;
   }
-  if (result.replies.size() != unlinking_ + (scanned_ ? 0 : 1)) return {Errc::kProtocol, false, "too few replies"};
+  if (const std::size_t expected = scanning ? 1 : unlinking_; result.replies.size() != expected) {
+    return {Errc::kProtocol, false, "not one reply per command"};
+  }
+  if (scanning) return read_page(result.replies[0]);
   found_.resize(found_.size() - unlinking_);
-  if (scanned_) return {};
+  return {};
+}
 
-  const std::vector<Reply>& page = result.replies[unlinking_].elements();
+Failure ResetScan::read_page(const Reply& reply) {
+  const std::vector<Reply>& page = reply.elements();
   if (page.size() != 2 || page[1].kind() != Reply::Kind::kArray) {
     return {Errc::kProtocol, false, "SCAN did not answer with a cursor and keys"};
   }

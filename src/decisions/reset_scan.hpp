@@ -1,5 +1,5 @@
-/// Finding and deleting every counter of one user: the current and adjacent windows at once, then a SCAN over the whole
-/// keyspace in pages. Pure: makes batches, reads results.
+/// Finding and deleting every counter of one user: the current and adjacent windows by name, then, where asked for, a
+/// SCAN over the whole keyspace in pages. Pure: makes batches, reads results.
 /// Thread safety: one caller.
 #pragma once
 
@@ -8,10 +8,13 @@
 #include <string_view>
 #include <vector>
 
+#include "tollgate/detail/window_id.hpp"
 #include "tollgate/values/command_batch.hpp"
 #include "tollgate/values/reply.hpp"
 
 namespace tollgate::inline v0::decisions {
+
+using detail::WindowId;
 
 class ResetScan {
  public:
@@ -19,20 +22,27 @@ class ResetScan {
   static constexpr std::int64_t kPageSize = 500;
   static constexpr std::size_t kUnlinksPerBatch = 64;
 
-  ResetScan(std::string key_prefix, std::string user_id, std::int64_t minute);
+  enum class Reach : std::uint8_t { kCurrentWindows, kEveryWindow };
+
+  ResetScan(std::string key_prefix, std::string user_id, WindowId now, Reach reach = Reach::kEveryWindow);
 
   [[nodiscard]] bool done() const noexcept { return scanned_ && found_.empty(); }
+  /// Deletions or one page of the SCAN, never both: a server that refuses SCAN, or a proxy that closes the connection
+  /// at it, keeps no deletion from being answered.
   [[nodiscard]] CommandBatch next_batch();
 
-  /// Takes the result of the batch made last. On a failure the scan stays where it is.
+  /// Takes the result of the batch made last. On a failure the scan stays where it is; the failure of a SCAN says that
+  /// the current windows are gone.
   [[nodiscard]] Failure read(const BatchResult& result);
 
  private:
+  [[nodiscard]] Failure read_page(const Reply& reply);
+
   std::string key_prefix_;
   std::string user_id_;
   std::string pattern_;
   std::vector<std::string> found_;  // still to be deleted
-  std::size_t unlinking_ = 0;       // of those, in the batch made last
+  std::size_t unlinking_ = 0;       // of those, in the batch made last; 0 = that was a page of the SCAN
   std::uint64_t cursor_ = 0;
   bool scanned_ = false;
 };

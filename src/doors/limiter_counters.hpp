@@ -1,4 +1,4 @@
-/// What a limiter counts. A decision is counted as it is handed out, an error as it is thrown, and what becomes of
+/// What a limiter counts. A decision is counted as it is returned, an error as it is thrown, and what becomes of
 /// tokens where that is found out: all through here. Outlives its limiter as long as something posted is on its way.
 /// Thread safety: all of it.
 #pragma once
@@ -19,6 +19,7 @@ class LimiterCounters {
     counters_.add((decision.allowed ? kAllowed : kDenied) + static_cast<std::size_t>(decision.source));
   }
   void count_failed() noexcept { counters_.add(kFailed); }
+  void count_misconfigured() noexcept { counters_.add(kMisconfigured); }
   void count_dropped() noexcept { counters_.add(kDropped); }
   void count_in_doubt(std::int64_t tokens) noexcept {
     counters_.add(kInDoubt);
@@ -43,6 +44,7 @@ class LimiterCounters {
     stats.in_doubt_tokens = counters_.read(kInDoubtTokens);
     stats.undelivered = undelivered();
     stats.reservations_dropped = counters_.read(kDropped);
+    stats.misconfigured = counters_.read(kMisconfigured);
     return stats;
   }
 
@@ -56,6 +58,7 @@ class LimiterCounters {
     kUndelivered,
     kUndeliveredTokens,
     kDropped,
+    kMisconfigured,
     kCounters,
   };
   static_assert(static_cast<int>(Source::kRedis) == 0 && static_cast<int>(Source::kLocal) == 1 &&

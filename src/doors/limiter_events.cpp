@@ -1,50 +1,75 @@
 #include "doors/limiter_events.hpp"
 
+#include "doors/post_handlers.hpp"
+
 namespace tollgate::inline v0 {
 namespace {
 
-/// Redis is there, and one counter is no counter or full: no news about the others.
+/// Redis answers, and one counter is no counter or full: that says nothing about the other counters.
 bool is_about_one_counter(const Failure& failure) {
   return failure.code == Errc::kWrongType || failure.code == Errc::kOverflow;
 }
 
 }  // namespace
 
-void LimiterEvents::enter_fallback(Question question, Era asked_in, const Failure& failure) noexcept {
-  if (!watched_ || asked_in % kPhases != kRedisDecides || is_about_one_counter(failure)) return;
+void LimiterEvents::failed(Asked asked, Period period, const Failure& failure) noexcept {
+  if (!observed_) return;
+  if (is_misconfiguration(failure.code) &&
+      is_first_in(misconfiguration_reported_in_, decisions::window_at(clock_->now()))) {
+    report(EventKind::kMisconfigured, 0, failure);
+  }
+  enter_fallback(asked, period, failure);
+}
+
+void LimiterEvents::enter_fallback(Asked asked, Period period, const Failure& failure) noexcept {
+  if (period % kPhases != kRedisDecides || is_about_one_counter(failure)) return;
   entered_at_.store(clock_->steady_now(), std::memory_order_relaxed);
-  const Phase phase = question == Question::kLook ? kLooksFail : kChargesFail;
-  change_era(asked_in, asked_in + phase, EventKind::kFallbackEntered, failure);
+  const Phase phase = asked == Asked::kLook ? kLooksFail : kChargesFail;
+  change_period(period, period + phase, EventKind::kFallbackEntered, failure);
 }
 
-void LimiterEvents::leave_fallback(Question question, Era asked_in) noexcept {
-  const Era phase = asked_in % kPhases;
-  if (phase == kChargesFail && question == Question::kLook) return;
+void LimiterEvents::leave_fallback(Asked asked, Period period) noexcept {
+  const Period phase = period % kPhases;
+  if (phase == kChargesFail && asked == Asked::kLook) return;
   if (clock_->steady_now() - entered_at_.load(std::memory_order_relaxed) < kShortestFallback) return;
-  change_era(asked_in, asked_in - phase + kPhases, EventKind::kFallbackLeft, {});
+  change_period(period, period - phase + kPhases, EventKind::kFallbackLeft, {});
 }
 
-void LimiterEvents::change_era(Era from, Era to, EventKind kind, const Failure& failure) noexcept {
+void LimiterEvents::change_period(Period from, Period to, EventKind kind, const Failure& failure) noexcept {
   try {
-    Told& told = told_.get();
-    const std::lock_guard lock{told.mutex};
-    if (era_.compare_exchange_strong(from, to, std::memory_order_relaxed)) tell(kind, 0, failure);
-  } catch (...) {  // no memory to tell it
+    State& state = state_.get();
+    const std::lock_guard lock{state.mutex};
+    if (period_.compare_exchange_strong(from, to, std::memory_order_relaxed)) report(kind, 0, failure);
+  } catch (...) {  // no memory to report it
   }
 }
 
-void LimiterEvents::reservation_dropped(std::int64_t tokens, std::int64_t minute) noexcept {
-  if (drop_told_in_.exchange(minute, std::memory_order_relaxed) != minute) {
-    tell(EventKind::kReservationDropped, tokens, {});
+void LimiterEvents::reservation_dropped(std::int64_t tokens, detail::WindowId window) noexcept {
+  if (is_first_in(drop_reported_in_, window)) report(EventKind::kReservationDropped, tokens, {});
+}
+
+void LimiterEvents::scripts_refused(const Failure& refusal) noexcept {
+  if (scripts_refused_.exchange(true, std::memory_order_relaxed)) return;
+  try {
+    report(EventKind::kScriptsRefused, 0, explain_script_refusal(refusal));
+  } catch (...) {  // no memory to report it
   }
 }
 
-void LimiterEvents::tell(EventKind kind, std::int64_t tokens, const Failure& failure) noexcept {
-  if (!watched_) return;
+void LimiterEvents::report(EventKind kind, std::int64_t tokens, const Failure& failure) noexcept {
+  if (!observed_) return;
   try {
-    told_.get().queue.add({.kind = kind, .subject = subject_, .failure = failure, .tokens = tokens});
-    if (orphaned_.load(std::memory_order_relaxed)) deliver();
-  } catch (...) {  // no memory to tell it
+    state_.get().queue.add({.kind = kind, .subject = subject_, .failure = failure, .tokens = tokens});
+    if (ended_.load(std::memory_order_relaxed)) deliver();
+  } catch (...) {  // no memory to report it
+  }
+}
+
+void LimiterEvents::deliver() noexcept {
+  if (!observed_) return;
+  try {
+    state_.get().queue.deliver();
+  } catch (...) {  // no memory for a forked child's own queue: its events wait
   }
 }
 

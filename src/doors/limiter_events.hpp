@@ -1,6 +1,6 @@
-/// What a limiter tells its Observer: when a change is one, and when it is told. Nothing is told from within a client,
-/// whose callers may hold roles there: the limiter delivers at the end of each of its public paths. Only what happens
-/// after its end is told at once. Without an observer nothing is kept.
+/// Which changes a limiter reports to its Observer, and when. Events are queued where they happen, never reported from
+/// within a client, whose locks the caller may hold: the limiter delivers them at the end of each public function. Only
+/// what happens after the limiter's end is delivered at once. Without an observer nothing is kept.
 /// Thread safety: all of it, in a forked child too.
 #pragma once
 
@@ -13,6 +13,8 @@
 #include <string>
 #include <utility>
 
+#include "decisions/decision_flow.hpp"
+#include "decisions/window.hpp"
 #include "tollgate/clock.hpp"
 #include "tollgate/observer.hpp"
 #include "values/event_queue.hpp"
@@ -22,73 +24,89 @@ namespace tollgate::inline v0 {
 
 class LimiterEvents {
  public:
-  /// What Redis was asked for. A full or read-only Redis still answers looks: they do not end what failed charges
-  /// began.
-  enum class Question : std::uint8_t { kLook, kCharge };
+  /// A full or read-only Redis still answers looks: they do not end a fallback that failed charges began.
+  using Asked = decisions::Effects::Asked;
 
-  /// A stretch of time in which Redis decided, or the FailurePolicy did.
-  using Era = std::uint64_t;
+  /// The number of a stretch of time in which Redis decided, or the FailurePolicy did.
+  using Period = std::uint64_t;
 
-  /// A fallback lasts as long at least, so that calls which fail and succeed in turn are no events each.
+  /// A fallback lasts as long at least, so that calls which fail and succeed in turn are not an event each.
   static constexpr std::chrono::seconds kShortestFallback{1};
 
   /// `observer` may be null.
   LimiterEvents(std::shared_ptr<Observer> observer, std::shared_ptr<const Clock> clock, std::string subject)
       : subject_(std::move(subject)),
         clock_(std::move(clock)),
-        watched_(observer != nullptr),
-        told_([observer = std::move(observer)](Told*) { return std::make_unique<Told>(observer); }) {}
+        observed_(observer != nullptr),
+        state_([observer = std::move(observer)](State*) { return std::make_unique<State>(observer); }) {}
 
-  /// To be taken before Redis is asked: an answer, or a failure, that was under way when the era changed is old news.
-  [[nodiscard]] Era era() const noexcept { return era_.load(std::memory_order_relaxed); }
+  /// To be read before Redis is asked: the result of a call that was under way when the period changed is ignored.
+  [[nodiscard]] Period period() const noexcept { return period_.load(std::memory_order_relaxed); }
 
-  /// Redis has answered, or could not be asked.
-  void asked(Question question, Era asked_in, const Failure& failure) noexcept {
-    if (failure.code) {
-      enter_fallback(question, asked_in, failure);
-    } else if (asked_in % kPhases != kRedisDecides) {
-      leave_fallback(question, asked_in);
-    }
+  /// Redis has answered what was asked in `period`.
+  void answered(Asked asked, Period period) noexcept {
+    if (period % kPhases != kRedisDecides) leave_fallback(asked, period);
+  }
+  /// It could not be asked, or answered with an error.
+  void failed(Asked asked, Period period, const Failure& failure) noexcept;
+
+  /// Reported the first time in each window.
+  void reservation_dropped(std::int64_t tokens, detail::WindowId window) noexcept;
+
+  /// Redis refuses to run scripts: reported once.
+  void scripts_refused(const Failure& refusal) noexcept;
+  /// It runs them: the next refusal is reported again.
+  void scripts_run() noexcept {
+    if (scripts_refused_.load(std::memory_order_relaxed)) scripts_refused_.store(false, std::memory_order_relaxed);
   }
 
-  /// Told the first time in each minute.
-  void reservation_dropped(std::int64_t tokens, std::int64_t minute) noexcept;
-
-  /// Whatever was told before.
-  void tell(EventKind kind, std::int64_t tokens, const Failure& failure) noexcept;
+  /// Reported each time.
+  void report(EventKind kind, std::int64_t tokens, const Failure& failure) noexcept;
 
   /// Must be called while no lock is held.
-  void deliver() noexcept {
-    if (watched_) told_.get().queue.deliver();
-  }
+  void deliver() noexcept;
 
-  /// The limiter ends: nobody can call it any more, and nobody else delivers.
+  /// The limiter ends: nothing calls deliver() any more.
   void limiter_ends() noexcept {
-    orphaned_.store(true, std::memory_order_relaxed);
+    ended_.store(true, std::memory_order_relaxed);
     deliver();
   }
 
  private:
-  enum Phase : Era { kRedisDecides, kLooksFail, kChargesFail, kPhases = 4 };  // the number of an era, modulo kPhases
+  enum Phase : Period {
+    kRedisDecides,
+    kLooksFail,
+    kChargesFail,
+    kPhases = 4
+  };  // the number of a period, modulo kPhases
 
-  struct Told {
-    explicit Told(std::shared_ptr<Observer> observer) : queue(std::move(observer)) {}
-    std::mutex mutex;  // over a change of era and its event, so that these come in the order of those
+  struct State {
+    explicit State(std::shared_ptr<Observer> observer) : queue(std::move(observer)) {}
+    std::mutex mutex;  // over a change of period and its event, so that events come in the order of periods
     detail::EventQueue queue;
   };
 
-  void enter_fallback(Question question, Era asked_in, const Failure& failure) noexcept;
-  void leave_fallback(Question question, Era asked_in) noexcept;
-  void change_era(Era from, Era to, EventKind kind, const Failure& failure) noexcept;
+  /// True for the first call in each window.
+  [[nodiscard]] static bool is_first_in(std::atomic<std::int64_t>& last, detail::WindowId window) noexcept {
+    return last.exchange(window.number, std::memory_order_relaxed) != window.number;
+  }
+
+  void enter_fallback(Asked asked, Period period, const Failure& failure) noexcept;
+  void leave_fallback(Asked asked, Period period) noexcept;
+  void change_period(Period from, Period to, EventKind kind, const Failure& failure) noexcept;
+
+  static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::min();
 
   const std::string subject_;
   const std::shared_ptr<const Clock> clock_;
-  const bool watched_;
-  detail::ForkLocal<Told> told_;
-  std::atomic<Era> era_{kRedisDecides};
-  std::atomic<std::chrono::steady_clock::time_point> entered_at_{};                   // the last fallback
-  std::atomic<std::int64_t> drop_told_in_{std::numeric_limits<std::int64_t>::min()};  // a minute
-  std::atomic<bool> orphaned_{false};
+  const bool observed_;
+  detail::ForkLocal<State> state_;
+  std::atomic<Period> period_{kRedisDecides};
+  std::atomic<std::chrono::steady_clock::time_point> entered_at_{};  // the last fallback
+  std::atomic<std::int64_t> drop_reported_in_{kNever};               // a window
+  std::atomic<std::int64_t> misconfiguration_reported_in_{kNever};   // a window
+  std::atomic<bool> scripts_refused_{false};
+  std::atomic<bool> ended_{false};
 };
 
 }  // namespace tollgate::inline v0

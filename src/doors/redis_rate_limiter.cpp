@@ -10,9 +10,22 @@
 
 namespace tollgate::inline v0 {
 
-// The braces make the client before `config` is moved from.
+namespace {
+
+ClientOptions complete(ClientOptions options, const RateLimitConfig& config) {
+  if (!options.observer) options.observer = config.observer;
+  if (!options.clock) options.clock = config.clock;
+  return options;
+}
+
+}  // namespace
+
 RedisRateLimiter::RedisRateLimiter(std::string_view url, RateLimitConfig config)
-    : RedisRateLimiter{connect_shared(url, {.observer = config.observer, .clock = config.clock}), std::move(config)} {}
+    : RedisRateLimiter{url, std::move(config), ClientOptions{}} {}
+
+// The braces make the client before `config` is moved from.
+RedisRateLimiter::RedisRateLimiter(std::string_view url, RateLimitConfig config, ClientOptions client)
+    : RedisRateLimiter{connect_shared(url, complete(std::move(client), config)), std::move(config)} {}
 
 RedisRateLimiter::RedisRateLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config)
     : limiter_(std::make_shared<BlockingLimiter>(std::move(client), std::move(config))) {}
@@ -23,14 +36,14 @@ bool RedisRateLimiter::check_and_consume(std::string_view user_id, std::int64_t 
 
 Decision RedisRateLimiter::consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
   check(user_id, tokens, options);
-  return limiter_->decide(limiter_->consume(user_id, tokens, options));
+  return limiter_->finish_or_throw(limiter_->consume(user_id, tokens, options));
 }
 
 Decision RedisRateLimiter::try_consume(std::string_view user_id, std::int64_t tokens,
                                        const CallOptions& options) noexcept {
   try {
     check(user_id, tokens, options);
-    return limiter_->hand_out(limiter_->consume(user_id, tokens, options).decision);
+    return limiter_->finish(limiter_->consume(user_id, tokens, options).decision);
   } catch (const std::invalid_argument&) {
     return refuse(Source::kLocal, std::errc::invalid_argument);
   } catch (const std::bad_alloc&) {
@@ -59,7 +72,12 @@ std::int64_t RedisRateLimiter::get_remaining(std::string_view user_id, const Cal
 
 void RedisRateLimiter::reset(std::string_view user_id, const CallOptions& options) {
   check(user_id, 0, options);
-  limiter_->check(limiter_->reset(user_id, options));
+  limiter_->check(limiter_->reset(user_id, decisions::ResetScan::Reach::kEveryWindow, options));
+}
+
+void RedisRateLimiter::reset_current(std::string_view user_id, const CallOptions& options) {
+  check(user_id, 0, options);
+  limiter_->check(limiter_->reset(user_id, decisions::ResetScan::Reach::kCurrentWindows, options));
 }
 
 Reservation RedisRateLimiter::reserve(std::string_view user_id, std::int64_t estimated_tokens,
@@ -92,7 +110,7 @@ void RedisRateLimiter::check(std::string_view user_id, std::int64_t tokens, cons
 }
 
 Decision RedisRateLimiter::refuse(Source source, std::errc failure) const noexcept {
-  return limiter_->hand_out(limiter_->denial(source, failure));
+  return limiter_->finish(limiter_->denial(source, failure));
 }
 
 }  // namespace tollgate::inline v0

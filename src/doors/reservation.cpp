@@ -8,6 +8,7 @@
 #include "doors/blocking_limiter.hpp"
 #include "doors/reservation_token.hpp"
 #include "values/arguments.hpp"
+#include "values/non_blocking_release.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -24,6 +25,13 @@ Reservation& Reservation::operator=(Reservation&& other) noexcept {
 
 Reservation::~Reservation() {
   if (limiter_ && tokens() > 0 && !handed_on_) limiter_->drop(tokens());
+  release();
+}
+
+/// Perhaps as the last owner of limiter and client, whose closing is then another thread's.
+void Reservation::release() noexcept {
+  const detail::NonBlockingRelease scope;
+  limiter_.reset();
 }
 
 Reservation Reservation::make(std::shared_ptr<BlockingLimiter> limiter, std::string_view user_id, std::int64_t tokens,
@@ -31,7 +39,7 @@ Reservation Reservation::make(std::shared_ptr<BlockingLimiter> limiter, std::str
   Reservation reservation{std::move(limiter), user_id};
   // A repeated reservation is the same one: however many hold it, one settlement counts.
   reservation.once_id_ = options.operation_id.value_or(std::string_view{});
-  reservation.minute_ = reservation.limiter_->current_minute();
+  reservation.window_ = reservation.limiter_->current_window();
   reservation.decision_ = reservation.charge(tokens, options);
   return reservation;
 }
@@ -42,7 +50,7 @@ Reservation Reservation::adopt(std::shared_ptr<BlockingLimiter> limiter, std::st
   reservation.once_id_ = std::move(fields.id);
   reservation.decision_ = {
       .allowed = true, .limit = reservation.limiter_->config().max_tokens_per_minute, .source = Source::kLocal};
-  reservation.minute_ = fields.minute;
+  reservation.window_ = fields.window;
   reservation.held_ = fields.held;
   reservation.earlier_ = fields.earlier;
   return reservation;
@@ -51,13 +59,13 @@ Reservation Reservation::adopt(std::shared_ptr<BlockingLimiter> limiter, std::st
 Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
   Outcome outcome = limiter_->consume(user_id_, tokens, options);
   if (outcome.charged) {
-    if (tokens > 0 && outcome.minute != minute_) {
+    if (tokens > 0 && outcome.window != window_) {
       earlier_ += std::exchange(held_, 0);
-      minute_ = outcome.minute;
+      window_ = outcome.window;
     }
     held_ += tokens;
   }
-  return limiter_->decide(std::move(outcome));
+  return limiter_->finish_or_throw(std::move(outcome));
 }
 
 Decision Reservation::add(std::int64_t tokens, const CallOptions& options) {
@@ -81,8 +89,8 @@ void Reservation::cancel() noexcept {
 void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_id) noexcept {
   const std::int64_t excess = std::max(actual_tokens - tokens(), -held_);
   // With a name, nothing to adjust is posted too: it is the settlement that counts.
-  if (excess != 0 || !once_id.empty()) limiter_->adjust(user_id_, minute_, excess, once_id);
-  limiter_.reset();
+  if (excess != 0 || !once_id.empty()) limiter_->settle(user_id_, window_, excess, once_id);
+  release();
   held_ = 0;
   earlier_ = 0;
 }
@@ -90,7 +98,7 @@ void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_
 std::string Reservation::token() {
   check_open("token");
   if (once_id_.empty()) once_id_ = ReservationToken::random_id();
-  std::string text = ReservationToken{user_id_, once_id_, minute_, held_, earlier_}.encode(limiter_->config());
+  std::string text = ReservationToken{user_id_, once_id_, window_, held_, earlier_}.encode(limiter_->config());
   handed_on_ = true;
   return text;
 }

@@ -14,8 +14,8 @@
 #include <system_error>
 #include <utility>
 
-#include "decisions/window.hpp"
 #include "values/arguments.hpp"
+#include "values/limits.hpp"
 
 namespace tollgate::inline v0 {
 namespace {
@@ -133,7 +133,7 @@ std::string ReservationToken::encode(const RateLimitConfig& config) const {
   std::string payload = fingerprint(config.key_prefix);
   append_text(payload, user_id);
   append_text(payload, id);
-  for (const std::int64_t number : {minute, held, earlier}) {
+  for (const std::int64_t number : {window.number, held, earlier}) {
     append_number(payload, static_cast<std::uint64_t>(number), sizeof number);
   }
   return std::string{kStart} + to_hex(payload) + '.' + to_hex(tag(payload, config));
@@ -153,7 +153,7 @@ ReservationToken ReservationToken::decode(std::string_view token, const RateLimi
   ReservationToken fields;
   fields.user_id = reader.text();
   fields.id = reader.text();
-  fields.minute = reader.integer();
+  fields.window.number = reader.integer();
   fields.held = reader.integer();
   fields.earlier = reader.integer();
   if (!reader.whole || !reader.rest.empty()) reject(token, "it is damaged: its fields do not fit its length");
@@ -168,8 +168,8 @@ ReservationToken ReservationToken::decode(std::string_view token, const RateLimi
 
   // Without a secret whoever knows this library can make a token: what it says is checked all the same.
   const auto is_within = [](auto value, auto low, auto high) { return value >= low && value <= high; };
-  if (!is_within(fields.user_id.size(), std::size_t{1}, decisions::kMaxUserIdBytes) ||
-      !is_within(fields.id.size(), std::size_t{1}, decisions::kMaxOperationIdBytes) ||
+  if (!is_within(fields.user_id.size(), std::size_t{1}, kMaxUserIdBytes) ||
+      !is_within(fields.id.size(), std::size_t{1}, kMaxOperationIdBytes) ||
       !is_within(fields.held, std::int64_t{0}, kMaxTokens) || !is_within(fields.earlier, std::int64_t{0}, kMaxTokens)) {
     reject(token, "it is forged: a field is out of range");
   }

@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "tollgate/detail/window_id.hpp"
 #include "tollgate/rate_limit_config.hpp"
 
 namespace tollgate::inline v0 {
@@ -14,7 +15,7 @@ namespace tollgate::inline v0 {
 struct ReservationToken {
   std::string user_id;
   std::string id;  ///< names the settlement: it is made once
-  std::int64_t minute = 0;
+  detail::WindowId window;
   std::int64_t held = 0;
   std::int64_t earlier = 0;
 

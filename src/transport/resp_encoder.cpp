@@ -42,7 +42,7 @@ void append_bulk(Out& out, std::int64_t number) {
 
 template <class Out>
 void append_script(Out& out, const Command& command, Serial serial, ScriptForm form) {
-  const std::size_t keys = command.key.empty() ? 0 : command.second_key.empty() ? 1 : 2;
+  const std::size_t keys = command.keys.size();
   append_header(out, '*', 4 + keys + command.integers.size());
   if (form == ScriptForm::kEvalSha) {
     append_bulk(out, "EVALSHA");
@@ -52,8 +52,7 @@ void append_script(Out& out, const Command& command, Serial serial, ScriptForm f
     append_bulk(out, command.script->source);
   }
   append_bulk(out, static_cast<std::int64_t>(keys));
-  if (keys > 0) append_bulk(out, command.key);
-  if (keys == 2) append_bulk(out, command.second_key);
+  for (std::size_t i = 0; i < keys; ++i) append_bulk(out, command.keys[i]);
   for (const std::int64_t integer : command.integers) append_bulk(out, integer);
   append_bulk(out, std::int64_t{serial});
 }

@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include "tollgate/detail/inline_text.hpp"
+#include "tollgate/detail/inline_array.hpp"
 #include "tollgate/values/command_batch.hpp"
 #include "transport/expected_reply.hpp"
 
@@ -19,7 +19,14 @@ enum class ScriptForm : std::uint8_t { kEvalSha, kEval };
 
 /// A batch as RESP on the caller's stack: an ordinary one takes no heap memory, and no thread-local buffer is needed,
 /// which would be gone before the last user of a thread.
-using RespBuffer = detail::InlineText<4096>;
+class RespBuffer {
+ public:
+  void append(std::string_view text) { bytes_.append({text.data(), text.size()}); }
+  [[nodiscard]] std::string_view view() const noexcept { return {bytes_.data(), bytes_.size()}; }
+
+ private:
+  detail::InlineArray<char, 4096> bytes_;
+};
 
 /// Appends `command` to `out`; a script is given `serial` as its last argument.
 void append_resp(std::string& out, const Command& command, Serial serial, ScriptForm form = ScriptForm::kEvalSha);

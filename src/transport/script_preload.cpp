@@ -35,7 +35,7 @@ CommandBatch ScriptList::batch() const {
   for (const auto& slot : scripts_) {
     const Script* script = slot.load(std::memory_order_acquire);
     if (script == nullptr) break;
-    batch.run(*script, {}, {});
+    batch.run(*script, std::span<const std::string_view>{}, {});
   }
   return batch;
 }

@@ -4,9 +4,9 @@
 
 #include <stdexcept>
 
-#include "decisions/window.hpp"
 #include "tollgate/call_options.hpp"
 #include "tollgate/rate_limit_config.hpp"
+#include "values/limits.hpp"
 
 namespace tollgate::inline v0::detail {
 namespace {
@@ -44,7 +44,7 @@ std::string printable(std::string_view text) {
 
 void check_config(const RateLimitConfig& config) {
   check_number("max_tokens_per_minute", config.max_tokens_per_minute, 1, kMaxTokens);
-  check_length("key_prefix", config.key_prefix, 0, decisions::kMaxKeyPrefixBytes);
+  check_length("key_prefix", config.key_prefix, 0, kMaxKeyPrefixBytes);
   if (config.admission != Admission::kPipelined && config.admission != Admission::kAtomic) {
     reject("admission is {}; it must be kPipelined or kAtomic", static_cast<int>(config.admission));
   }
@@ -60,20 +60,20 @@ void check_config(const RateLimitConfig& config) {
   }
 }
 
-void check_user_id(std::string_view user_id) { check_length("user_id", user_id, 1, decisions::kMaxUserIdBytes); }
+void check_user_id(std::string_view user_id) { check_length("user_id", user_id, 1, kMaxUserIdBytes); }
 
 void check_tokens(std::string_view field, std::int64_t tokens) { check_number(field, tokens, 0, kMaxTokens); }
 
 void check_options(const CallOptions& options, const RateLimitConfig& config) {
   if (!options.operation_id) return;
-  check_length("operation_id", *options.operation_id, 1, decisions::kMaxOperationIdBytes);
+  check_length("operation_id", *options.operation_id, 1, kMaxOperationIdBytes);
   if (config.admission != Admission::kAtomic) {
     reject("operation_id is {}, but needs admission kAtomic", printable(*options.operation_id));
   }
 }
 
 bool is_valid(const ConsumeRequest& request) noexcept {
-  return !request.user_id.empty() && request.user_id.size() <= decisions::kMaxUserIdBytes && request.tokens >= 0 &&
+  return !request.user_id.empty() && request.user_id.size() <= kMaxUserIdBytes && request.tokens >= 0 &&
          request.tokens <= kMaxTokens;
 }
 

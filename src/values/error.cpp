@@ -2,34 +2,45 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <cstdint>
 #include <string_view>
+#include <utility>
 
 namespace tollgate::inline v0 {
 namespace {
 
+enum class Remedy : std::uint8_t { kRetry, kNone, kSetUp };
+
 struct Meaning {
   Errc code;
-  bool retryable;
+  Remedy remedy;
   std::string_view message;
 };
 
 constexpr std::array kMeanings{
-    Meaning{Errc::kTimeout, true, "the deadline passed"},
-    Meaning{Errc::kConnectFailed, true, "no connection to Redis"},
-    Meaning{Errc::kConnectionLost, true, "the connection to Redis was lost"},
-    Meaning{Errc::kOverloaded, true, "too many requests in flight"},
-    Meaning{Errc::kProtocol, false, "unexpected reply from Redis"},
-    Meaning{Errc::kServerError, false, "Redis answered with an error"},
-    Meaning{Errc::kOutOfMemory, true, "Redis is out of memory (OOM)"},
-    Meaning{Errc::kAuthRequired, false, "Redis wants a password (NOAUTH)"},
-    Meaning{Errc::kAuthFailed, false, "Redis refused the user or the password (WRONGPASS)"},
-    Meaning{Errc::kPermissionDenied, false, "Redis's ACL forbids the command or the key (NOPERM)"},
-    Meaning{Errc::kLoading, true, "Redis is not ready yet (LOADING)"},
-    Meaning{Errc::kReadOnly, true, "Redis takes no writes now (READONLY)"},
-    Meaning{Errc::kBusy, true, "Redis is busy with a script (BUSY)"},
-    Meaning{Errc::kWrongType, false, "the key holds something that is no counter (WRONGTYPE)"},
-    Meaning{Errc::kOverflow, false, "the counter would overflow"},
+    Meaning{Errc::kTimeout, Remedy::kRetry, "the deadline passed"},
+    Meaning{Errc::kConnectFailed, Remedy::kRetry, "no connection to Redis"},
+    Meaning{Errc::kConnectionLost, Remedy::kRetry, "the connection to Redis was lost"},
+    Meaning{Errc::kOverloaded, Remedy::kRetry, "too many requests in flight"},
+    Meaning{Errc::kProtocol, Remedy::kNone, "unexpected reply from Redis"},
+    Meaning{Errc::kServerError, Remedy::kNone, "Redis answered with an error"},
+    Meaning{Errc::kOutOfMemory, Remedy::kRetry, "Redis is out of memory (OOM)"},
+    Meaning{Errc::kAuthRequired, Remedy::kSetUp, "Redis wants a password (NOAUTH)"},
+    Meaning{Errc::kAuthFailed, Remedy::kSetUp, "Redis refused the user or the password (WRONGPASS)"},
+    Meaning{Errc::kPermissionDenied, Remedy::kSetUp, "Redis's ACL forbids the command or the key (NOPERM)"},
+    Meaning{Errc::kLoading, Remedy::kRetry, "Redis is not ready yet (LOADING)"},
+    Meaning{Errc::kReadOnly, Remedy::kRetry, "Redis takes no writes now (READONLY)"},
+    Meaning{Errc::kBusy, Remedy::kRetry, "Redis is busy with a script (BUSY)"},
+    Meaning{Errc::kWrongType, Remedy::kSetUp, "the key holds something that is no counter (WRONGTYPE)"},
+    Meaning{Errc::kOverflow, Remedy::kNone, "the counter would overflow"},
+    Meaning{Errc::kMoved, Remedy::kSetUp,
+            "this node of a Redis Cluster does not hold the key (MOVED); the URL must start with redis+cluster:// or "
+            "rediss+cluster://"},
+    Meaning{Errc::kCrossSlot, Remedy::kSetUp, "the keys lie in different slots of a Redis Cluster (CROSSSLOT)"},
+    Meaning{Errc::kUnknownCommand, Remedy::kSetUp,
+            "Redis has no such command, or it was renamed (ERR unknown command)"},
 };
 
 const Meaning* meaning_of(int code) noexcept {
@@ -53,7 +64,8 @@ class Category final : public std::error_category {
 };
 
 std::string describe(const Failure& failure) {
-  return fmt::format("tollgate: {}{}{}{}", failure.code.message(), failure.detail.empty() ? "" : ": ", failure.detail,
+  return fmt::format("tollgate: {}{}{}{}{}", failure.code.message(), failure.detail.empty() ? "" : ": ", failure.detail,
+                     is_misconfiguration(failure.code) ? "; this is the set-up, no outage" : "",
                      failure.may_have_executed ? "; the request may have been executed" : "");
 }
 
@@ -80,14 +92,35 @@ constexpr std::array kErrorReplies{
     ErrorReply{"BUSY ", Errc::kBusy},
     ErrorReply{"WRONGTYPE ", Errc::kWrongType},
     ErrorReply{"ERR value is not an integer", Errc::kWrongType},
+    ErrorReply{"MOVED ", Errc::kMoved},
+    ErrorReply{"ASK ", Errc::kMoved},
+    ErrorReply{"CROSSSLOT ", Errc::kCrossSlot},
+    ErrorReply{"ERR unknown command", Errc::kUnknownCommand},
     ErrorReply{"ERR increment or decrement would overflow", Errc::kOverflow},
 };
+
+/// What may be shown of an error: its code word, such as `OOM`, and of the unknown command that it is one. The rest may
+/// hold user data, and so may a first word that is not of capitals.
+std::string_view code_word(std::string_view server_text) {
+  constexpr std::string_view kUnknown = "ERR unknown command";
+  if (server_text.starts_with(kUnknown)) return kUnknown;
+  constexpr std::size_t kLongest = 24;
+  const std::string_view word = server_text.substr(0, server_text.find(' '));
+  const bool capitals = std::all_of(word.begin(), word.end(), [](char c) { return c >= 'A' && c <= 'Z'; });
+  return capitals && !word.empty() && word.size() <= kLongest ? word : "an error";
+}
 
 }  // namespace
 
 const std::error_category& error_category() noexcept {
-  static const Category category;
-  return category;
+  // Never destroyed: error codes are compared, and limiters used, while statics are being destroyed.
+  union Lasting {
+    constexpr Lasting() noexcept : category{} {}
+    ~Lasting() {}
+    Category category;
+  };
+  static constinit Lasting lasting;
+  return lasting.category;
 }
 
 std::error_code make_error_code(Errc code) noexcept { return {static_cast<int>(code), error_category()}; }
@@ -95,7 +128,13 @@ std::error_code make_error_code(Errc code) noexcept { return {static_cast<int>(c
 bool is_retryable(std::error_code code) noexcept {
   if (code.category() != error_category()) return false;
   const Meaning* meaning = meaning_of(code.value());
-  return meaning != nullptr && meaning->retryable;
+  return meaning != nullptr && meaning->remedy == Remedy::kRetry;
+}
+
+bool is_misconfiguration(std::error_code code) noexcept {
+  if (code.category() != error_category()) return false;
+  const Meaning* meaning = meaning_of(code.value());
+  return meaning != nullptr && meaning->remedy == Remedy::kSetUp;
 }
 
 Error::Error(Failure failure) : std::runtime_error(describe(failure)), failure_(std::move(failure)) {}
@@ -113,7 +152,7 @@ void throw_failure(Failure failure) {
   }
 }
 
-Failure failure_from_error_reply(std::string_view server_text) {
+Failure failure_from_error_reply(std::string_view server_text, std::string_view command) {
   Errc code = Errc::kServerError;
   for (const ErrorReply& reply : kErrorReplies) {
     if (server_text.starts_with(reply.start)) {
@@ -121,7 +160,9 @@ Failure failure_from_error_reply(std::string_view server_text) {
       break;
     }
   }
-  return {code, false, {}, std::string{server_text}};
+  std::string detail;
+  if (!command.empty()) detail = fmt::format("{} was answered with {}", command, code_word(server_text));
+  return {code, false, std::move(detail), std::string{server_text}};
 }
 
 }  // namespace tollgate::inline v0

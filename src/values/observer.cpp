@@ -14,6 +14,8 @@ const char* to_string(EventKind kind) noexcept {
     case EventKind::kSettlementFailed: return "settlement failed";
     case EventKind::kRepairFailed: return "repair failed";
     case EventKind::kReservationDropped: return "reservation dropped";
+    case EventKind::kMisconfigured: return "misconfigured";
+    case EventKind::kScriptsRefused: return "scripts refused";
   }
   return "unknown";
 }

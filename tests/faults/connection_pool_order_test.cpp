@@ -8,9 +8,9 @@
 #include <atomic>
 #include <vector>
 
-#include "decisions/scripts.hpp"
 #include "faults/fault_test.hpp"
 #include "transport/pipeline.hpp"
+#include "values/scripts.hpp"
 
 namespace {
 // Each send() of this program lasts so much longer, as it does where the sender loses its CPU.
@@ -179,7 +179,7 @@ TEST_F(ConnectionPoolOrder, AnExchangeThatIsInUseAgainIsNotTakenForTheOneThatWas
   std::vector<std::thread> threads;
   threads.emplace_back([&] {
     CommandBatch script;  // which Redis does not know yet: so there is something to send when the answers are there
-    script.run(decisions::kAdjustScript, key("driver"), {1, 60});
+    script.run(kAdjustScript, key("driver"), {1, 60});
     EXPECT_TRUE(pipeline.execute(script, Clock::now(), start + 20s, nullptr).ok());
   });
   std::this_thread::sleep_until(start + 50ms);

@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 

@@ -15,7 +15,7 @@
 #include <string_view>
 #include <thread>
 
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "faults/tcp_gate.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
@@ -82,7 +82,7 @@ class FaultTest : public ::testing::Test {
 
   [[nodiscard]] std::string key(std::string_view user) const {
     return std::string{
-        decisions::Key::counter(RateLimitConfig{}.key_prefix, user, decisions::unix_minute(clock_->now())).view()};
+        decisions::Key::counter(RateLimitConfig{}.key_prefix, user, decisions::window_at(clock_->now())).view()};
   }
   [[nodiscard]] std::int64_t counter(std::string_view user) const {
     return server_.command({"GET", key(user)}).to_integer().value_or(0);

@@ -26,13 +26,13 @@
 #include <thread>
 #include <vector>
 
-#include "decisions/scripts.hpp"
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "integration/processes.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/redis_server.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate::tests {
 namespace {
@@ -317,7 +317,7 @@ TEST(KilledProcesses, NeitherOverAdmitNorLeaveAKeyThatNeverExpires) {
   const auto start = std::chrono::steady_clock::now();
 
   testing::RedisServer server;
-  for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
+  for (const Script* script : {&kAdmitScript, &kAdjustScript}) {
     server.command({"SCRIPT", "LOAD", std::string{script->source}});  // what is sent again comes out of its order
   }
   const SharedCounters<Shared> shared;
@@ -357,7 +357,7 @@ TEST(KilledProcesses, NeitherOverAdmitNorLeaveAKeyThatNeverExpires) {
   int own_counters = 0;
   const auto counter_of = [&](int user) {
     const auto key = decisions::Key::counter(RateLimitConfig{}.key_prefix, name_of(user),
-                                             decisions::unix_minute(StandingMinute{}.now()));
+                                             decisions::window_at(StandingMinute{}.now()));
     return server.command({"GET", std::string{key.view()}}).to_integer();
   };
   for (int user = 0; user < kUsers; ++user) {

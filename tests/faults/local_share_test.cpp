@@ -68,7 +68,7 @@ TEST_F(LocalShareFaults, AFrozenRedisWakesUpToTheExactCounterInEitherAdmission) 
 TEST_F(LocalShareFaults, AFleetPassesTheLimitByNoMoreThanItsSharesInAnOutage) {
   constexpr std::size_t kProcesses = 3;  // of each its client and its limiter
   std::vector<std::shared_ptr<RedisClient>> clients;
-  std::vector<RedisRateLimiter> limiters;
+  std::deque<RedisRateLimiter> limiters;
   std::vector<std::int64_t> admitted(kProcesses, 0);
   for (std::size_t i = 0; i < kProcesses; ++i) {
     clients.push_back(connect(gate_.url(), kQuick));

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "clients/keyspace.hpp"
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "fuzz/fuzz.hpp"
 
 namespace tollgate::fuzz {
@@ -61,11 +61,11 @@ void run(const std::uint8_t* data, std::size_t size) {
   const std::string prefix = input.text();
   const std::string user = input.text();
   const std::string other = input.text();
-  const std::string id = input.text().substr(0, tollgate::decisions::kMaxOperationIdBytes);
+  const std::string id = input.text().substr(0, kMaxOperationIdBytes);
   const std::int64_t minute = input.integer();
   const std::string any{input.rest().substr(0, 200)};
 
-  const std::string counter{Key::counter(prefix, user, minute).view()};
+  const std::string counter{Key::counter(prefix, user, {minute}).view()};
   require(counter == prefix + ':' + user + ':' + std::to_string(minute), "a counter's key has the reference's bytes");
   require(tollgate::decisions::is_counter_of(counter, prefix, user), "a counter is its user's");
   require(user == other || !tollgate::decisions::is_counter_of(counter, prefix, other), "a counter is nobody else's");
@@ -81,6 +81,10 @@ void run(const std::uint8_t* data, std::size_t size) {
   check_key(operation, prefix, user);
   const std::string others{Key::operation(prefix, other, "charge", any.substr(0, 128)).view()};
   require(operation != others || (user == other && id == any.substr(0, 128)), "two operations share no record");
+  const Key in_slot = Key::operation(prefix, user, {minute}, "charge", id);
+  require(hash_slot(in_slot.view()) == hash_slot(counter), "a record can lie in the slot of its counter");
+  require(!is_counter_by_reference(std::string{in_slot.view()}, prefix, user), "a record in the slot is no counter");
+  check_key(std::string{in_slot.view()}, prefix, user);
   require(operation != Key::operation(prefix, other, "adjust", any.substr(0, 128)).view(),
           "operations of two kinds share no record");
 }

@@ -9,16 +9,16 @@
 
 #include "decisions/fixed_window.hpp"
 #include "decisions/reset_scan.hpp"
-#include "decisions/scripts.hpp"
 #include "fuzz/fuzz.hpp"
 #include "tollgate/rate_limit_config.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate::fuzz {
 namespace {
 
 using decisions::Answer;
-using decisions::CallerWasTold;
 using decisions::FixedWindow;
+using decisions::PolicyAnswer;
 using decisions::Request;
 using decisions::ResetScan;
 
@@ -135,11 +135,12 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
     }
     check_answer(answer, window, complete && number ? std::optional{*number >= 0} : std::nullopt);
     require(!answer.must_undo, "a script's denial leaves nothing to undo");
-    require(answer.failure.code || !minute || answer.minute == *minute, "the minute is the one that was charged");
+    require(answer.failure.code || !minute || answer.window.number == *minute,
+            "the minute is the one that was charged");
   }
 
-  const CallerWasTold told = input.byte() % 2 == 0 ? CallerWasTold::kNo : CallerWasTold::kYes;
-  const CommandBatch mending = FixedWindow::mend_late_charges(batch, result, told);
+  const PolicyAnswer given = input.byte() % 2 == 0 ? PolicyAnswer::kDenied : PolicyAnswer::kAllowed;
+  const CommandBatch mending = FixedWindow::mend_late_charges(batch, result, given);
   if (mending.empty()) return;
   require(mending.size() == 1 && mending[0].key == batch[0].key, "only what was charged is mended");
   const Command command = mending[0];
@@ -148,10 +149,10 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
             "an expiry is for a charge whose reply is lost");
     require(command.integers[0] == decisions::kCounterTtl.count(), "the expiry of a counter");
   } else {
-    require(result.ok() && told == CallerWasTold::kNo && request.operation_id.empty(),
+    require(result.ok() && given == PolicyAnswer::kDenied && request.operation_id.empty(),
             "a charge is given back when its caller was told no, and cannot ask again");
     require(counter && *counter >= 0, "a charge is given back when it was made");
-    require(command.script == &decisions::kAdjustScript && command.second_key.empty() && command.integers.size() == 2 &&
+    require(command.script == &kAdjustScript && command.keys.size() == 1 && command.integers.size() == 2 &&
                 command.integers[0] == -request.tokens && command.integers[1] == 0,
             "what was charged is given back, no more, and no key is made");
   }

@@ -7,11 +7,11 @@
 #include <utility>
 #include <vector>
 
-#include "decisions/scripts.hpp"
 #include "decisions/window.hpp"
 #include "fuzz/fuzz.hpp"
 #include "transport/exchange_queue.hpp"
 #include "transport/expected_reply.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate::fuzz {
 namespace {
@@ -33,7 +33,7 @@ Call make_call(ExchangeQueue& queue, bool pipelined, std::int64_t counter, std::
     call.batch.incr_by("k", 1);
     call.batch.expire("k", decisions::kCounterTtl);
   } else {
-    for (std::size_t i = 0; i < scripts; ++i) call.batch.run(decisions::kAdjustScript, "k", {1, 60});
+    for (std::size_t i = 0; i < scripts; ++i) call.batch.run(kAdjustScript, "k", {1, 60});
   }
   call.serial = queue.take_serial(call.batch);
   for (std::size_t i = 0; i < call.batch.size() && !pipelined; ++i) {

@@ -44,14 +44,14 @@ void run(const std::uint8_t* data, std::size_t size) {
   static_cast<void>(is_refused(raw, config));
 
   ReservationToken token;
-  token.user_id = name(input, decisions::kMaxUserIdBytes);
-  token.id = name(input, decisions::kMaxOperationIdBytes);
-  token.minute = input.integer();
+  token.user_id = name(input, kMaxUserIdBytes);
+  token.id = name(input, kMaxOperationIdBytes);
+  token.window.number = input.integer();
   token.held = tokens(input);
   token.earlier = tokens(input);
   const std::string text = token.encode(config);
   const ReservationToken decoded = ReservationToken::decode(text, config);
-  require(decoded.user_id == token.user_id && decoded.id == token.id && decoded.minute == token.minute &&
+  require(decoded.user_id == token.user_id && decoded.id == token.id && decoded.window == token.window &&
               decoded.held == token.held && decoded.earlier == token.earlier,
           "what was encoded is decoded");
   require(is_refused(text, others), "a token of another secret is refused");

@@ -9,7 +9,7 @@
 #include <string>
 #include <thread>
 
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "integration/plain_client.hpp"
 #include "integration/processes.hpp"
 #include "tollgate/connect.hpp"
@@ -51,8 +51,7 @@ inline FalseDenials count_false_denials(Loopers kind) {
   if (kind == Loopers::kForgetting) looper_config.deny_memory = 0ms;
   const ClientOptions patient{.connect_timeout = 10s, .command_timeout = 10s};
   const std::string key{
-      decisions::Key::counter(config.key_prefix, "shared", decisions::unix_minute(testing::ManualClock::kStart))
-          .view()};
+      decisions::Key::counter(config.key_prefix, "shared", decisions::window_at(testing::ManualClock::kStart)).view()};
   server.command({"SET", key, std::to_string(kUsed), "EX", "60"});
 
   struct Counters {

@@ -14,7 +14,7 @@
 #include <string>
 #include <utility>
 
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "integration/processes.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
@@ -46,7 +46,7 @@ class KnownBugs : public ::testing::TestWithParam<Admission> {
   }
   [[nodiscard]] std::string key(std::string_view user) const {
     return std::string{
-        decisions::Key::counter(RateLimitConfig{}.key_prefix, user, decisions::unix_minute(clock_->now())).view()};
+        decisions::Key::counter(RateLimitConfig{}.key_prefix, user, decisions::window_at(clock_->now())).view()};
   }
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const { return connect(server().url(), kPatient); }
 

@@ -17,7 +17,7 @@
 #include <utility>
 #include <vector>
 
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
@@ -488,7 +488,7 @@ TEST_P(LimiterBehaviour, AMovedReservationSettlesOnce) {
 }
 
 TEST_P(LimiterBehaviour, AReservationMayOutliveItsLimiter) {
-  std::optional<RedisRateLimiter> limiter{this->limiter(100)};
+  auto limiter = std::make_unique<RedisRateLimiter>(client_, config(100));
   Reservation reservation = limiter->reserve("user", 60);
   limiter.reset();
   reservation.settle(20);

@@ -10,7 +10,7 @@
 #include <string>
 #include <vector>
 
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "integration/plain_client.hpp"
 #include "integration/processes.hpp"
 #include "tollgate/connect.hpp"
@@ -38,7 +38,7 @@ TEST(MixedFleet, ShareOneBudgetForTwentySecondsExactly) {
   testing::RedisServer server;
   const auto clock = std::make_shared<testing::ManualClock>();
   const std::string key{
-      decisions::Key::counter(RateLimitConfig{}.key_prefix, "shared", decisions::unix_minute(clock->now())).view()};
+      decisions::Key::counter(RateLimitConfig{}.key_prefix, "shared", decisions::window_at(clock->now())).view()};
   const tests::SharedCounters<Counters> counters;
   const auto end = Clock::now() + kDuration;
   tests::Processes processes;

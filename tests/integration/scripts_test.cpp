@@ -1,5 +1,5 @@
 // The scripts' Lua in a real Redis, against the table that tests/unit runs against their C++ twins.
-#include "decisions/scripts.hpp"
+#include "values/scripts.hpp"
 
 #include <gtest/gtest.h>
 
@@ -36,7 +36,7 @@ class LuaStore final : public testing::ScriptStore {
     words.push_back(std::to_string(++serial_));
     Reply reply = server_.command(words);
     const std::string text = reply.text();
-    EXPECT_TRUE(take_answer({Operation::kScript, key, second_key, integers, &script}, serial_, reply)) << text;
+    EXPECT_TRUE(take_answer({Operation::kScript, key, {}, integers, &script}, serial_, reply)) << text;
     return reply;
   }
   Reply get(const std::string& key) override { return server_.command({"GET", key}); }
@@ -76,13 +76,21 @@ TEST_F(ScriptsOnRedis, DoWhatTheTableSays) {
 }
 
 TEST_F(ScriptsOnRedis, AreKnownByTheSha1ThatTheClientSends) {
-  for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
+  for (const Script* script : {&kAdmitScript, &kAdjustScript}) {
     EXPECT_EQ(server_->command({"SCRIPT", "LOAD", std::string{script->source}}).text(), script->sha1) << script->name;
   }
 }
 
+TEST_F(ScriptsOnRedis, DoNothingWhenTheyAreCalledWithoutAKey) {
+  for (const Script* script : {&kAdmitScript, &kAdjustScript}) {
+    EXPECT_EQ(server_->command({"EVAL", std::string{script->source}, "0", "17"}).text(), "-1 17") << script->name;
+    EXPECT_EQ(server_->command({"EVALSHA", std::string{script->sha1}, "0", "18"}).text(), "-1 18") << script->name;
+  }
+  EXPECT_TRUE(LuaStore{*server_}.keys().empty());
+}
+
 TEST_F(ScriptsOnRedis, AnswerWrongTypeForAKeyThatIsNoString) {
-  for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
+  for (const Script* script : {&kAdmitScript, &kAdjustScript}) {
     server_->command({"FLUSHALL"});
     server_->command({"RPUSH", testing::kCounter, "element"});
     LuaStore store{*server_};
@@ -96,7 +104,7 @@ TEST_F(ScriptsOnRedis, AnswerWrongTypeForAKeyThatIsNoString) {
 TEST_F(ScriptsOnRedis, AnswerOutOfMemoryAtMaxmemoryAndWriteNothing) {
   server_->command({"CONFIG", "SET", "maxmemory", "1"});
   LuaStore store{*server_};
-  for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
+  for (const Script* script : {&kAdmitScript, &kAdjustScript}) {
     const Reply reply = store.run(*script, testing::kCounter, testing::kRecord, {10, 100, 60, 29, 120});
     EXPECT_EQ(failure_from_error_reply(reply.text()).code, Errc::kOutOfMemory) << script->name << ": " << reply.text();
   }

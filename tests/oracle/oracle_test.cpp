@@ -16,12 +16,12 @@
 #include <thread>
 #include <vector>
 
-#include "decisions/scripts.hpp"
 #include "integration/processes.hpp"
 #include "oracle/monitor.hpp"
 #include "oracle/replay.hpp"
 #include "oracle/worker.hpp"
 #include "tollgate/testing/redis_server.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate::tests {
 namespace {
@@ -56,7 +56,7 @@ class Trial {
         seed_(
             static_cast<std::uint64_t>(from_environment("TOLLGATE_ORACLE_SEED", std::random_device{}() % 1'000'000))) {
     server_.command({"CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0"});  // MONITOR may fall behind
-    for (const Script* script : {&decisions::kAdmitScript, &decisions::kAdjustScript}) {
+    for (const Script* script : {&kAdmitScript, &kAdjustScript}) {
       server_.command({"SCRIPT", "LOAD", std::string{script->source}});  // so that no NOSCRIPT stands in the record
     }
     for (int i = 0; i < kWorkers; ++i) {

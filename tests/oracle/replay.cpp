@@ -4,7 +4,7 @@
 #include <charconv>
 #include <utility>
 
-#include "decisions/scripts.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate::tests {
 namespace {
@@ -27,8 +27,8 @@ std::optional<Counter> parse_counter(std::string_view key) {
 
 Command::Kind kind_of(std::string_view name, std::string_view script) {
   if (name == "INCRBY") return Command::kIncrBy;
-  if (name == "EVALSHA" && script == decisions::kAdmitScript.sha1) return Command::kAdmit;
-  if (name == "EVALSHA" && script == decisions::kAdjustScript.sha1) return Command::kAdjust;
+  if (name == "EVALSHA" && script == kAdmitScript.sha1) return Command::kAdmit;
+  if (name == "EVALSHA" && script == kAdjustScript.sha1) return Command::kAdjust;
   if (name == "GET") return Command::kGet;
   if (name == "DECRBY") return Command::kDecrBy;
   if (name == "UNLINK") return Command::kUnlink;

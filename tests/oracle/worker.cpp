@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <random>
@@ -58,7 +59,7 @@ class Saboteur final : public RedisClient {
     const bool undoes = std::exchange(charged_, 0) == -batch[0].integers[0];
     const Sabotage left_out = undoes ? Sabotage::kUndoLeftOut : Sabotage::kSettleLeftOut;
     const bool hits = (sabotage_ == left_out || (sabotage_ == Sabotage::kSettleAppliedTwice && !undoes)) &&
-                      batch[0].second_key.empty() && ++targets_ % 50 == 0;
+                      batch[0].keys.size() == 1 && ++targets_ % 50 == 0;
     if (hits && sabotage_ == left_out) {
       BatchResult result;
       result.replies.push_back(Reply::integer(0));
@@ -389,7 +390,7 @@ class Worker {
   Log& log_;
   std::shared_ptr<RedisClient> client_;
   std::shared_ptr<testing::ManualClock> clock_ = std::make_shared<testing::ManualClock>();
-  std::vector<RedisRateLimiter> limiters_;
+  std::deque<RedisRateLimiter> limiters_;
   std::vector<Held> held_;
   std::array<std::int64_t, 8> seen_left_{};
   std::int64_t phase_ = 0;

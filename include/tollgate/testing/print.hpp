@@ -41,28 +41,15 @@ void print_sequence(const Sequence& elements, std::ostream* out) {
 
 }  // namespace testing
 
-inline void PrintTo(Operation operation, std::ostream* out) {
-  switch (operation) {
-    case Operation::kGet: *out << "GET"; return;
-    case Operation::kIncrBy: *out << "INCRBY"; return;
-    case Operation::kExpire: *out << "EXPIRE"; return;
-    case Operation::kUnlink: *out << "UNLINK"; return;
-    case Operation::kScan: *out << "SCAN"; return;
-    case Operation::kScript: *out << "EVALSHA"; return;
-    case Operation::kPing: *out << "PING"; return;
-  }
-  *out << "operation " << static_cast<int>(operation);
-}
+inline void PrintTo(Operation operation, std::ostream* out) { *out << name_of(operation); }
 
 inline void PrintTo(const Command& command, std::ostream* out) {
   PrintTo(command.operation, out);
   if (command.operation == Operation::kPing) return;
   if (command.script != nullptr) *out << ' ' << command.script->name;
-  *out << ' ';
-  testing::print_quoted(command.key, out);
-  if (!command.second_key.empty()) {
+  for (std::size_t i = 0; i < command.keys.size(); ++i) {
     *out << ' ';
-    testing::print_quoted(command.second_key, out);
+    testing::print_quoted(command.keys[i], out);
   }
   for (const std::int64_t number : command.integers) *out << ' ' << number;
 }

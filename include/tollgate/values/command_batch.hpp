@@ -1,18 +1,19 @@
-/// The commands that make one round trip. They are typed (operation, key, integers, script), not text: a mock
-/// matches on them, a cluster routes by their key, and RESP is written by the hiredis client alone.
-/// Batches own their bytes; up to four commands and 256 bytes of keys hold no heap memory.
+/// The commands that make one round trip. They are typed (operation, keys, integers, script), not text: a mock matches
+/// on them, a cluster routes by their first key, and RESP is written by the transport alone.
+/// Batches own their bytes; up to four commands with eight keys, eight integers and 256 bytes of keys in all hold no
+/// heap memory.
 /// Thread safety: that of any value.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <span>
 #include <string_view>
 
-#include "tollgate/detail/inline_text.hpp"
+#include "tollgate/detail/inline_array.hpp"
 #include "tollgate/detail/inline_vector.hpp"
 #include "tollgate/values/script.hpp"
 
@@ -24,84 +25,150 @@ enum class Operation : std::uint8_t {
   kExpire,  ///< EXPIRE key integers[0], in seconds
   kUnlink,  ///< UNLINK key
   kScan,    ///< SCAN integers[0] MATCH key COUNT integers[1]; the cursor's 64 bits are unsigned
-  kScript,  ///< EVALSHA script, key [second_key], integers
+  kScript,  ///< EVALSHA script, keys, integers
   kPing,    ///< PING; names no key
+};
+
+/// The first word of the command, as in `INCRBY`.
+[[nodiscard]] constexpr std::string_view name_of(Operation operation) noexcept {
+  switch (operation) {
+    case Operation::kGet: return "GET";
+    case Operation::kIncrBy: return "INCRBY";
+    case Operation::kExpire: return "EXPIRE";
+    case Operation::kUnlink: return "UNLINK";
+    case Operation::kScan: return "SCAN";
+    case Operation::kScript: return "EVALSHA";
+    case Operation::kPing: return "PING";
+  }
+  return "a command";
+}
+
+namespace detail {
+
+/// Where a key lies in the text of its batch.
+struct KeyRange {
+  std::uint32_t offset;
+  std::uint32_t length;
+};
+
+}  // namespace detail
+
+/// The keys of one command, in order. Valid as long as its batch is neither changed nor gone.
+class KeyList {
+ public:
+  KeyList() = default;
+  KeyList(const char* text, const detail::KeyRange* ranges, std::size_t size) noexcept
+      : text_(text), ranges_(ranges), size_(size) {}
+
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  [[nodiscard]] bool empty() const noexcept { return size_ == 0; }
+  [[nodiscard]] std::string_view operator[](std::size_t index) const noexcept {
+    return {text_ + ranges_[index].offset, ranges_[index].length};
+  }
+
+ private:
+  const char* text_ = nullptr;
+  const detail::KeyRange* ranges_ = nullptr;
+  std::size_t size_ = 0;
 };
 
 /// One command, seen inside its batch; valid as long as the batch is neither changed nor gone.
 struct Command {
   Operation operation;
-  std::string_view key;
-  std::string_view second_key;
+  std::string_view key;  ///< the first of `keys`, by which the command is routed; empty where there is none
+  KeyList keys;
   std::span<const std::int64_t> integers;
-  const Script* script;
+  const Script* script;  ///< null but for kScript
 };
 
 class CommandBatch {
  public:
-  static constexpr std::size_t kMaxIntegers = 5;  ///< of one command
-
   void ping() { add(Operation::kPing, {}, {}); }
-  void get(std::string_view key) { add(Operation::kGet, key, {}); }
-  void incr_by(std::string_view key, std::int64_t increment) { add(Operation::kIncrBy, key, {increment}); }
-  void expire(std::string_view key, std::chrono::seconds ttl) { add(Operation::kExpire, key, {ttl.count()}); }
-  void unlink(std::string_view key) { add(Operation::kUnlink, key, {}); }
+  void get(std::string_view key) { add_on(Operation::kGet, key, {}); }
+  void incr_by(std::string_view key, std::int64_t increment) { add_on(Operation::kIncrBy, key, {increment}); }
+  void expire(std::string_view key, std::chrono::seconds ttl) { add_on(Operation::kExpire, key, {ttl.count()}); }
+  void unlink(std::string_view key) { add_on(Operation::kUnlink, key, {}); }
   void scan(std::uint64_t cursor, std::string_view pattern, std::int64_t count) {
-    add(Operation::kScan, pattern, {static_cast<std::int64_t>(cursor), count});
+    add_on(Operation::kScan, pattern, {static_cast<std::int64_t>(cursor), count});
   }
-  /// At most kMaxIntegers integers; `script` must outlive the batch.
-  void run(const Script& script, std::string_view key, std::initializer_list<std::int64_t> integers,
-           std::string_view second_key = {}) {
-    add(Operation::kScript, key, integers, second_key, &script);
+  /// Runs `script`, which must outlive the batch, on one key.
+  void run(const Script& script, std::string_view key, std::initializer_list<std::int64_t> integers) {
+    add_on(Operation::kScript, key, integers, &script);
+  }
+  /// Likewise, on any number of keys and with any number of integers.
+  void run(const Script& script, std::span<const std::string_view> keys, std::span<const std::int64_t> integers) {
+    add(Operation::kScript, keys, integers, &script);
+  }
+  /// Appends a copy of `command`, which must be of another batch.
+  void append(const Command& command) {
+    const std::size_t first = ranges_.size();
+    for (std::size_t i = 0; i < command.keys.size(); ++i) store(command.keys[i]);
+    add_record(command.operation, first, command.keys.size(), command.integers, command.script);
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return records_.size(); }
   [[nodiscard]] bool empty() const noexcept { return records_.empty(); }
   [[nodiscard]] Command operator[](std::size_t index) const {
     const Record& record = records_[index];
-    return {record.operation, view(record.key), view(record.second_key),
-            std::span{record.integers}.first(record.integer_count), record.script};
+    const KeyList keys{text_.data(), ranges_.data() + record.first_key, record.key_count};
+    return {record.operation, record.key_count == 0 ? std::string_view{} : keys[0], keys,
+            std::span{integers_.data() + record.first_integer, record.integer_count}, record.script};
   }
 
  private:
-  struct Range {
-    std::size_t offset = 0;
-    std::size_t length = 0;
-  };
+  /// What belongs to one command lies side by side in ranges_ and in integers_.
   struct Record {
-    Operation operation = Operation::kGet;
-    std::uint8_t integer_count = 0;
-    Range key;
-    Range second_key;
-    std::array<std::int64_t, kMaxIntegers> integers{};
+    Operation operation = Operation::kPing;
+    std::uint32_t first_key = 0;
+    std::uint32_t key_count = 0;
+    std::uint32_t first_integer = 0;
+    std::uint32_t integer_count = 0;
     const Script* script = nullptr;
   };
 
-  void add(Operation operation, std::string_view key, std::initializer_list<std::int64_t> integers,
-           std::string_view second_key = {}, const Script* script = nullptr) {
+  void add_on(Operation operation, std::string_view key, std::initializer_list<std::int64_t> integers,
+              const Script* script = nullptr) {
     // INCRBY and EXPIRE name the same key: its bytes are kept once.
-    const Record* const last = records_.empty() ? nullptr : &records_[records_.size() - 1];
-    const Range key_range = last != nullptr && view(last->key) == key ? last->key : store(key);
-    const Range second_key_range = store(second_key);
+    if (const std::size_t count = ranges_.size(); count > 0) {
+      const KeyList last{text_.data(), ranges_.data() + count - 1, 1};
+      if (last[0] == key) return add_record(operation, count - 1, 1, integers, script);
+    }
+    const std::size_t first = ranges_.size();
+    store(key);
+    add_record(operation, first, 1, integers, script);
+  }
+
+  void add(Operation operation, std::span<const std::string_view> keys, std::span<const std::int64_t> integers,
+           const Script* script = nullptr) {
+    const std::size_t first = ranges_.size();
+    for (const std::string_view key : keys) store(key);
+    add_record(operation, first, keys.size(), integers, script);
+  }
+
+  void add_record(Operation operation, std::size_t first_key, std::size_t key_count,
+                  std::span<const std::int64_t> integers, const Script* script) {
+    const std::size_t first_integer = integers_.size();
+    integers_.append(integers);
     Record& record = records_.emplace_back();
     record.operation = operation;
-    record.integer_count = static_cast<std::uint8_t>(std::min(integers.size(), kMaxIntegers));
-    std::copy_n(integers.begin(), record.integer_count, record.integers.begin());
-    record.key = key_range;
-    record.second_key = second_key_range;
+    record.first_key = static_cast<std::uint32_t>(first_key);
+    record.key_count = static_cast<std::uint32_t>(key_count);
+    record.first_integer = static_cast<std::uint32_t>(first_integer);
+    record.integer_count = static_cast<std::uint32_t>(integers.size());
     record.script = script;
   }
 
-  Range store(std::string_view text) {
-    const Range range{text_.size(), text.size()};
-    text_.append(text);
-    return range;
+  void store(std::string_view key) {
+    const std::array range{
+        detail::KeyRange{static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(key.size())}};
+    text_.append(key);
+    ranges_.append(range);
   }
 
-  [[nodiscard]] std::string_view view(Range range) const { return text_.view().substr(range.offset, range.length); }
-
   detail::InlineVector<Record, 4> records_;
-  detail::InlineText<256> text_;
+  detail::InlineArray<detail::KeyRange, 8> ranges_;
+  detail::InlineArray<std::int64_t, 8> integers_;
+  detail::InlineArray<char, 256> text_;
 };
 
 }  // namespace tollgate::inline v0

@@ -6,7 +6,7 @@
 
 units::Seen units::first() {
   return {reinterpret_cast<const void*>(&tollgate::system_clock), &tollgate::kMaxTokens, &tollgate::error_category(),
-          &tollgate::CommandBatch::kMaxIntegers};
+          &tollgate::LatencyHistogram::kBuckets};
 }
 
 int main() {

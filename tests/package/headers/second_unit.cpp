@@ -3,7 +3,7 @@
 
 units::Seen units::second() {
   return {reinterpret_cast<const void*>(&tollgate::system_clock), &tollgate::kMaxTokens, &tollgate::error_category(),
-          &tollgate::CommandBatch::kMaxIntegers};
+          &tollgate::LatencyHistogram::kBuckets};
 }
 
 bool units::admits() {

@@ -8,7 +8,7 @@ struct Seen {
   const void* system_clock;
   const void* max_tokens;
   const void* error_category;
-  const void* max_integers;
+  const void* histogram_buckets;
   bool operator==(const Seen&) const = default;
 };
 

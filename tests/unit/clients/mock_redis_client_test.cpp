@@ -1,5 +1,5 @@
 #include "tollgate/testing/mock_redis_client.hpp"
-#include "decisions/scripts.hpp"
+#include "values/scripts.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -142,7 +142,7 @@ TEST(BatchMatchers, TellBatchesApart) {
 TEST(Printing, ShowsCommandsAndRepliesAsRedisWritesThem) {
   CommandBatch batch;
   batch.incr_by("a:\xff\"", 5);
-  batch.run(decisions::kAdjustScript, "key", {-5, 0}, "record");
+  batch.run(kAdjustScript, std::vector<std::string_view>{"key", "record"}, std::vector<std::int64_t>{-5, 0});
   EXPECT_EQ(PrintToString(batch), R"([INCRBY "a:\xff\x22" 5, EVALSHA adjust "key" "record" -5 0])");
   EXPECT_EQ(PrintToString(testing::replies({testing::integer(3), testing::nil(), testing::error("ERR no"),
                                             testing::array({testing::bulk("x"), testing::status("OK")})})),

@@ -22,14 +22,14 @@ using namespace std::chrono_literals;
 using namespace std::string_literals;
 using Advice = DenyMemory::Advice;
 
-constexpr std::int64_t kMinute = 29'012'345;
+constexpr WindowId kWindow{29'012'345};
 constexpr DenyMemory::Time kNow{1h};
 
 class DenyMemoryTest : public ::testing::Test {
  protected:
   [[nodiscard]] Advice advise(std::int64_t tokens, DenyMemory::Time now = kNow, std::string_view user_id = "user",
-                              std::int64_t minute = kMinute) const {
-    return memory_.advise(user_id, minute, tokens, now);
+                              WindowId window = kWindow) const {
+    return memory_.advise(user_id, window, tokens, now);
   }
 
   DenyMemory memory_{1000ms, 64};
@@ -41,52 +41,52 @@ TEST_F(DenyMemoryTest, ChargesWhileNothingIsRemembered) {
 }
 
 TEST_F(DenyMemoryTest, LooksBeforeARequestAtLeastAsLargeAsOneThatWasDenied) {
-  memory_.remember_denied("user", kMinute, 50);
+  memory_.remember_denied("user", kWindow, 50);
   EXPECT_EQ(advise(49), Advice::kCharge);
   EXPECT_EQ(advise(50), Advice::kLook);
   EXPECT_EQ(advise(51), Advice::kLook);
 }
 
 TEST_F(DenyMemoryTest, NeverDeniesOnADeniedChargeAlone) {
-  for (int i = 0; i < 100; ++i) memory_.remember_denied("user", kMinute, 1);
+  for (int i = 0; i < 100; ++i) memory_.remember_denied("user", kWindow, 1);
   EXPECT_EQ(advise(1), Advice::kLook);
   EXPECT_EQ(advise(1'000'000), Advice::kLook);
 }
 
 TEST_F(DenyMemoryTest, KeepsTheSmallestRequestThatWasDenied) {
-  memory_.remember_denied("user", kMinute, 50);
-  memory_.remember_denied("user", kMinute, 70);
+  memory_.remember_denied("user", kWindow, 50);
+  memory_.remember_denied("user", kWindow, 70);
   EXPECT_EQ(advise(50), Advice::kLook);
-  memory_.remember_denied("user", kMinute, 30);
+  memory_.remember_denied("user", kWindow, 30);
   EXPECT_EQ(advise(30), Advice::kLook);
   EXPECT_EQ(advise(29), Advice::kCharge);
 }
 
 TEST_F(DenyMemoryTest, GoesOnLookingHoweverLongTheDenialIsAgo) {
-  memory_.remember_denied("user", kMinute, 50);
+  memory_.remember_denied("user", kWindow, 50);
   EXPECT_EQ(advise(50, kNow + 59s), Advice::kLook);
 }
 
 TEST_F(DenyMemoryTest, DeniesWhatNeedsMoreThanWasSeenToBeLeft) {
-  memory_.remember_left("user", kMinute, 20, kNow);
+  memory_.remember_left("user", kWindow, 20, kNow);
   EXPECT_EQ(advise(20), Advice::kCharge);
   EXPECT_EQ(advise(21), Advice::kDeny);
 }
 
 TEST_F(DenyMemoryTest, DeniesEverythingWhenNothingWasLeft) {
-  memory_.remember_left("user", kMinute, 0, kNow);
+  memory_.remember_left("user", kWindow, 0, kNow);
   EXPECT_EQ(advise(1), Advice::kDeny);
 }
 
 TEST_F(DenyMemoryTest, CountsItsDurationFromWhenRedisWasAsked) {
-  memory_.remember_left("user", kMinute, 20, kNow - 900ms);
+  memory_.remember_left("user", kWindow, 20, kNow - 900ms);
   EXPECT_EQ(advise(21, kNow + 100ms - 1ns), Advice::kDeny);
   EXPECT_EQ(advise(21, kNow + 100ms), Advice::kCharge);
 }
 
 TEST_F(DenyMemoryTest, LooksAgainWhenWhatWasLeftIsOutOfDate) {
-  memory_.remember_denied("user", kMinute, 50);
-  memory_.remember_left("user", kMinute, 20, kNow);
+  memory_.remember_denied("user", kWindow, 50);
+  memory_.remember_left("user", kWindow, 20, kNow);
   EXPECT_EQ(advise(50), Advice::kDeny);
   EXPECT_EQ(advise(20), Advice::kCharge);
   EXPECT_EQ(advise(50, kNow + 1000ms), Advice::kLook);
@@ -94,45 +94,45 @@ TEST_F(DenyMemoryTest, LooksAgainWhenWhatWasLeftIsOutOfDate) {
 }
 
 TEST_F(DenyMemoryTest, TakesTheLastLookForTrue) {
-  memory_.remember_left("user", kMinute, 20, kNow);
-  memory_.remember_left("user", kMinute, 80, kNow);
+  memory_.remember_left("user", kWindow, 20, kNow);
+  memory_.remember_left("user", kWindow, 80, kNow);
   EXPECT_EQ(advise(80), Advice::kCharge);
   EXPECT_EQ(advise(81), Advice::kDeny);
 }
 
 TEST_F(DenyMemoryTest, StopsLookingWhenAsManyWereAdmitted) {
-  memory_.remember_denied("user", kMinute, 50);
-  memory_.remember_admitted("user", kMinute, 49);
+  memory_.remember_denied("user", kWindow, 50);
+  memory_.remember_admitted("user", kWindow, 49);
   EXPECT_EQ(advise(50), Advice::kLook);
-  memory_.remember_admitted("user", kMinute, 50);
+  memory_.remember_admitted("user", kWindow, 50);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
 TEST_F(DenyMemoryTest, RemembersNothingOfAnAdmissionByItself) {
-  memory_.remember_admitted("user", kMinute, 50);
+  memory_.remember_admitted("user", kWindow, 50);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
 TEST_F(DenyMemoryTest, KnowsNothingOfOtherMinutes) {
-  memory_.remember_denied("user", kMinute, 1);
-  memory_.remember_left("user", kMinute, 0, kNow);
-  EXPECT_EQ(advise(1, kNow, "user", kMinute + 1), Advice::kCharge);
-  EXPECT_EQ(advise(1, kNow, "user", kMinute - 1), Advice::kCharge);
+  memory_.remember_denied("user", kWindow, 1);
+  memory_.remember_left("user", kWindow, 0, kNow);
+  EXPECT_EQ(advise(1, kNow, "user", WindowId{kWindow.number + 1}), Advice::kCharge);
+  EXPECT_EQ(advise(1, kNow, "user", WindowId{kWindow.number - 1}), Advice::kCharge);
   EXPECT_EQ(advise(1), Advice::kDeny);
 }
 
 TEST_F(DenyMemoryTest, ForgetsTheLastMinuteWhenANewOneIsRemembered) {
-  memory_.remember_denied("user", kMinute, 10);
-  memory_.remember_left("user", kMinute, 0, kNow);
-  memory_.remember_denied("user", kMinute + 1, 50);
-  EXPECT_EQ(advise(49, kNow, "user", kMinute + 1), Advice::kCharge);
-  EXPECT_EQ(advise(50, kNow, "user", kMinute + 1), Advice::kLook);
+  memory_.remember_denied("user", kWindow, 10);
+  memory_.remember_left("user", kWindow, 0, kNow);
+  memory_.remember_denied("user", WindowId{kWindow.number + 1}, 50);
+  EXPECT_EQ(advise(49, kNow, "user", WindowId{kWindow.number + 1}), Advice::kCharge);
+  EXPECT_EQ(advise(50, kNow, "user", WindowId{kWindow.number + 1}), Advice::kLook);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
 TEST_F(DenyMemoryTest, ForgetsAUserWhenTold) {
-  memory_.remember_denied("user", kMinute, 1);
-  memory_.remember_left("user", kMinute, 0, kNow);
+  memory_.remember_denied("user", kWindow, 1);
+  memory_.remember_left("user", kWindow, 0, kNow);
   memory_.forget("user");
   EXPECT_EQ(advise(1), Advice::kCharge);
   memory_.forget("nobody");
@@ -140,20 +140,20 @@ TEST_F(DenyMemoryTest, ForgetsAUserWhenTold) {
 
 TEST(CrowdedDenyMemory, LetsUsersPushEachOtherOutAndNeverMixesThemUp) {
   DenyMemory memory{1000ms, 1};
-  memory.remember_left("a", kMinute, 0, kNow);
-  EXPECT_EQ(memory.advise("b", kMinute, 1, kNow), Advice::kCharge);
-  memory.remember_denied("b", kMinute, 50);
-  EXPECT_EQ(memory.advise("a", kMinute, 1, kNow), Advice::kCharge);
-  EXPECT_EQ(memory.advise("b", kMinute, 49, kNow), Advice::kCharge);
-  EXPECT_EQ(memory.advise("b", kMinute, 50, kNow), Advice::kLook);
+  memory.remember_left("a", kWindow, 0, kNow);
+  EXPECT_EQ(memory.advise("b", kWindow, 1, kNow), Advice::kCharge);
+  memory.remember_denied("b", kWindow, 50);
+  EXPECT_EQ(memory.advise("a", kWindow, 1, kNow), Advice::kCharge);
+  EXPECT_EQ(memory.advise("b", kWindow, 49, kNow), Advice::kCharge);
+  EXPECT_EQ(memory.advise("b", kWindow, 50, kNow), Advice::kLook);
 }
 
 TEST(CrowdedDenyMemory, ForgetsNobodyWhenToldToForgetAStranger) {
   DenyMemory memory{1000ms, 1};
-  memory.remember_left("a", kMinute, 0, kNow);
+  memory.remember_left("a", kWindow, 0, kNow);
   memory.forget("b");
-  memory.remember_admitted("b", kMinute, 1);
-  EXPECT_EQ(memory.advise("a", kMinute, 1, kNow), Advice::kDeny);
+  memory.remember_admitted("b", kWindow, 1);
+  EXPECT_EQ(memory.advise("a", kWindow, 1, kNow), Advice::kDeny);
 }
 
 TEST(CrowdedDenyMemory, RemembersNoMoreUsersThanItsCapacityWhateverIdsCome) {
@@ -161,13 +161,13 @@ TEST(CrowdedDenyMemory, RemembersNoMoreUsersThanItsCapacityWhateverIdsCome) {
   DenyMemory memory{1000ms, kCapacity};
   const auto id = [](int i) { return std::to_string(i) + std::string(500, '\xff') + ":*\0"s; };
   for (int i = 0; i < 100'000; ++i) {
-    memory.remember_denied(id(i), kMinute, 1);
-    memory.remember_left(id(i), kMinute, 0, kNow);
-    ASSERT_EQ(memory.advise(id(i), kMinute, 1, kNow), Advice::kDeny);
+    memory.remember_denied(id(i), kWindow, 1);
+    memory.remember_left(id(i), kWindow, 0, kNow);
+    ASSERT_EQ(memory.advise(id(i), kWindow, 1, kNow), Advice::kDeny);
   }
   std::int64_t remembered = 0;
   for (int i = 0; i < 100'000; ++i) {
-    if (memory.advise(id(i), kMinute, 1, kNow) != Advice::kCharge) ++remembered;
+    if (memory.advise(id(i), kWindow, 1, kNow) != Advice::kCharge) ++remembered;
   }
   EXPECT_LE(remembered, kCapacity);
   EXPECT_GE(remembered, kCapacity / 2);
@@ -175,10 +175,10 @@ TEST(CrowdedDenyMemory, RemembersNoMoreUsersThanItsCapacityWhateverIdsCome) {
 
 TEST(CrowdedDenyMemory, KnowsIdsApartByEveryByte) {
   DenyMemory memory{1000ms, 1};
-  memory.remember_left("a\0b"s, kMinute, 0, kNow);
-  EXPECT_EQ(memory.advise("a\0b"s, kMinute, 1, kNow), Advice::kDeny);
+  memory.remember_left("a\0b"s, kWindow, 0, kNow);
+  EXPECT_EQ(memory.advise("a\0b"s, kWindow, 1, kNow), Advice::kDeny);
   for (const std::string& other : {"a"s, "a\0"s, "a\0c"s, "a\0b\0"s, "A\0b"s}) {
-    EXPECT_EQ(memory.advise(other, kMinute, 1, kNow), Advice::kCharge);
+    EXPECT_EQ(memory.advise(other, kWindow, 1, kNow), Advice::kCharge);
   }
 }
 

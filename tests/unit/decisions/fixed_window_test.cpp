@@ -7,9 +7,9 @@
 #include <optional>
 #include <string>
 
-#include "decisions/scripts.hpp"
 #include "tollgate/testing/print.hpp"
 #include "tollgate/testing/replies.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate::decisions {
 namespace {
@@ -54,7 +54,7 @@ CommandBatch look_of(const FixedWindow& window, const Request& request) {
 CommandBatch adjustment_of(const FixedWindow& window, std::int64_t tokens, bool window_counts,
                            std::string_view once_id = {}) {
   CommandBatch batch;
-  window.adjust("user_42", kMinute, tokens, window_counts, once_id, batch);
+  window.adjust({"user_42", {kMinute}, tokens, window_counts, once_id}, batch);
   return batch;
 }
 
@@ -72,7 +72,7 @@ TEST(PipelinedCharge, IsAdmittedUpToTheLimit) {
   const Answer answer = kPipelined.read_charge(request(10), replies({integer(100), integer(1)}));
   EXPECT_FALSE(answer.failure.code);
   EXPECT_FALSE(answer.must_undo);
-  EXPECT_EQ(answer.minute, kMinute);
+  EXPECT_EQ(answer.window.number, kMinute);
   EXPECT_EQ(answer.used, 100);
   EXPECT_TRUE(answer.decision.allowed);
   EXPECT_EQ(answer.decision.limit, 100);
@@ -241,7 +241,7 @@ TEST(AtomicCharge, SurvivesTheLargestNumbers) {
 TEST(AtomicCharge, TellsTheWindowOfTheFirstAnswerWhenRepeated) {
   const Answer answer = kAtomic.read_charge(request(10, "op-1"), replies({array({integer(30), integer(kMinute - 1)})}));
   EXPECT_TRUE(answer.decision.allowed);
-  EXPECT_EQ(answer.minute, kMinute - 1);
+  EXPECT_EQ(answer.window.number, kMinute - 1);
   EXPECT_EQ(answer.decision.remaining, 70);
   const Answer denied = kAtomic.read_charge(request(10, "op-1"), replies({array({integer(-96), integer(kMinute)})}));
   EXPECT_FALSE(denied.decision.allowed);
@@ -320,7 +320,7 @@ TEST(Look, FailsOnWhatIsNoCounterAndKeepsItsTextApart) {
   const Answer answer = kPipelined.read_look(request(0), replies({bulk("user data")}));
   expect_failed(answer, Errc::kWrongType, false);
   EXPECT_EQ(answer.failure.server_text, "user data");
-  EXPECT_EQ(answer.failure.detail, "");
+  EXPECT_EQ(answer.failure.detail, "GET was answered with a text that is no counter");
   expect_failed(kPipelined.read_look(request(0), replies({error("WRONGTYPE no")})), Errc::kWrongType, false);
 }
 
@@ -348,7 +348,7 @@ TEST(Adjust, TellsTheNewCounter) {
   const Answer answer = kPipelined.read_adjust(request(30), replies({integer(130)}));
   EXPECT_FALSE(answer.failure.code);
   EXPECT_EQ(answer.used, 130);
-  EXPECT_EQ(answer.minute, kMinute);
+  EXPECT_EQ(answer.window.number, kMinute);
   EXPECT_FALSE(answer.must_undo);
 }
 
@@ -394,49 +394,51 @@ TEST(FallBack, SaysWhatThePolicyDecidedAndWhy) {
   }
 }
 
-std::optional<std::string> mended(const CommandBatch& charge, const BatchResult& result, CallerWasTold told) {
-  const CommandBatch mending = FixedWindow::mend_late_charges(charge, result, told);
+std::optional<std::string> mended(const CommandBatch& charge, const BatchResult& result, PolicyAnswer given) {
+  const CommandBatch mending = FixedWindow::mend_late_charges(charge, result, given);
   return mending.empty() ? std::nullopt : std::optional{PrintToString(mending)};
 }
 
-TEST(LateCharge, ThatWasMadeIsGivenBackWhenItsCallerWasToldNo) {
+TEST(LateCharge, ThatWasMadeIsGivenBackWhenItsCallWasDenied) {
   const std::string undo = "[EVALSHA adjust \"p:user_42:29012345\" -10 0]";
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), CallerWasTold::kNo), undo);
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(101), integer(1)}), CallerWasTold::kNo), undo);
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), error("OOM no")}), CallerWasTold::kNo),
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), PolicyAnswer::kDenied),
             undo);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(10)}), CallerWasTold::kNo), undo);
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(101), integer(1)}), PolicyAnswer::kDenied),
+            undo);
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), error("OOM no")}), PolicyAnswer::kDenied),
+            undo);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(10)}), PolicyAnswer::kDenied), undo);
 }
 
 TEST(LateCharge, ThatWasNotMadeIsNotGivenBack) {
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({error("OOM no"), integer(0)}), CallerWasTold::kNo),
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({error("OOM no"), integer(0)}), PolicyAnswer::kDenied),
             std::nullopt);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(-96)}), CallerWasTold::kNo), std::nullopt);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({error("OOM no")}), CallerWasTold::kNo), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(-96)}), PolicyAnswer::kDenied), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({error("OOM no")}), PolicyAnswer::kDenied), std::nullopt);
   BatchResult reused = replies({integer(10), integer(1)});
   reused.replies.clear();  // whose room still holds what was there
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), reused, CallerWasTold::kNo), std::nullopt);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({}), CallerWasTold::kNo), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), reused, PolicyAnswer::kDenied), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({}), PolicyAnswer::kDenied), std::nullopt);
 }
 
-TEST(LateCharge, StandsWhenItsCallerWasToldYes) {
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), CallerWasTold::kYes),
+TEST(LateCharge, StandsWhenItsCallWasAllowed) {
+  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), PolicyAnswer::kAllowed),
             std::nullopt);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(10)}), CallerWasTold::kYes), std::nullopt);
+  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(10)}), PolicyAnswer::kAllowed), std::nullopt);
 }
 
 TEST(LateCharge, WithAnOperationIdStandsForTheRepetitionThatMayCome) {
   EXPECT_EQ(mended(charge_of(kAtomic, request(10, "op-1")), replies({array({integer(10), integer(kMinute)})}),
-                   CallerWasTold::kNo),
+                   PolicyAnswer::kDenied),
             std::nullopt);
 }
 
-TEST(LateCharge, WhoseReplyIsLostGetsItsExpiryAgainWhateverItsCallerWasTold) {
-  for (const CallerWasTold told : {CallerWasTold::kYes, CallerWasTold::kNo}) {
+TEST(LateCharge, WhoseReplyIsLostGetsItsExpiryAgainWhateverItsCallWasAnswered) {
+  for (const PolicyAnswer given : {PolicyAnswer::kAllowed, PolicyAnswer::kDenied}) {
     const BatchResult lost = testing::failure(Errc::kConnectionLost, true);
-    EXPECT_EQ(mended(charge_of(kPipelined, request(10)), lost, told), "[EXPIRE \"p:user_42:29012345\" 60]");
-    EXPECT_EQ(mended(charge_of(kAtomic, request(10)), lost, told), std::nullopt);
-    EXPECT_EQ(mended(charge_of(kPipelined, request(10)), testing::failure(Errc::kTimeout, false), told), std::nullopt);
+    EXPECT_EQ(mended(charge_of(kPipelined, request(10)), lost, given), "[EXPIRE \"p:user_42:29012345\" 60]");
+    EXPECT_EQ(mended(charge_of(kAtomic, request(10)), lost, given), std::nullopt);
+    EXPECT_EQ(mended(charge_of(kPipelined, request(10)), testing::failure(Errc::kTimeout, false), given), std::nullopt);
   }
 }
 
@@ -448,10 +450,10 @@ TEST(LateCharge, OfManyIsMendedEachForItself) {
   kPipelined.charge({"d", 40, kNow}, batch);
   const BatchResult answers =
       replies({integer(10), integer(1), bulk("1"), error("OOM no"), integer(0), integer(140), integer(1)});
-  EXPECT_EQ(mended(batch, answers, CallerWasTold::kNo),
+  EXPECT_EQ(mended(batch, answers, PolicyAnswer::kDenied),
             "[EVALSHA adjust \"p:a:29012345\" -10 0, EVALSHA adjust \"p:d:29012345\" -40 0]");
-  EXPECT_EQ(mended(batch, answers, CallerWasTold::kYes), std::nullopt);
-  EXPECT_EQ(mended(batch, testing::failure(Errc::kConnectionLost, true), CallerWasTold::kNo),
+  EXPECT_EQ(mended(batch, answers, PolicyAnswer::kAllowed), std::nullopt);
+  EXPECT_EQ(mended(batch, testing::failure(Errc::kConnectionLost, true), PolicyAnswer::kDenied),
             "[EXPIRE \"p:a:29012345\" 60, EXPIRE \"p:c:29012345\" 60, EXPIRE \"p:d:29012345\" 60]");
 }
 
@@ -459,7 +461,7 @@ TEST(FixedWindow, TellsWhatItWasMadeWith) {
   EXPECT_EQ(kAtomic.limit(), 100);
   EXPECT_EQ(kAtomic.key_prefix(), "p");
   EXPECT_EQ(kAtomic.admission(), Admission::kAtomic);
-  EXPECT_EQ(kAtomic.counter_key("a:b", -1).view(), "p:a:b:-1");
+  EXPECT_EQ(kAtomic.counter_key("a:b", {-1}).view(), "p:a:b:-1");
 }
 
 }  // namespace

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 #include "tollgate/testing/print.hpp"
 #include "tollgate/testing/replies.hpp"
 
@@ -57,48 +57,69 @@ BatchResult answer(const CommandBatch& batch, const Reply& scanned) {
 
 std::string counter(std::int64_t minute) { return "p:a:" + std::to_string(minute); }
 
-TEST(ResetScan, DeletesTheCurrentAndAdjacentWindowsAtOnceAndStartsToScan) {
-  ResetScan scan{"p", "a", kMinute};
+/// A scan of which the current and adjacent windows have been deleted.
+ResetScan scan_after_deletions(const std::string& prefix = "p", const std::string& user_id = "a") {
+  ResetScan scan{prefix, user_id, {kMinute}};
+  EXPECT_FALSE(scan.read(answer(scan.next_batch(), nil())).code);
+  return scan;
+}
+
+TEST(ResetScan, DeletesTheCurrentAndAdjacentWindowsFirst) {
+  ResetScan scan{"p", "a", {kMinute}};
   EXPECT_FALSE(scan.done());
   const CommandBatch batch = scan.next_batch();
   EXPECT_THAT(unlinked(batch), UnorderedElementsAre(counter(kMinute - 1), counter(kMinute), counter(kMinute + 1)));
-  EXPECT_EQ(scan_of(batch), "SCAN \"p:a:*\" 0 500");
-  EXPECT_EQ(batch.size(), 4U);
+  EXPECT_EQ(batch.size(), 3U);
+}
+
+TEST(ResetScan, OfTheCurrentWindowsIsDoneThen) {
+  ResetScan scan{"p", "a", {kMinute}, ResetScan::Reach::kCurrentWindows};
+  EXPECT_FALSE(scan.done());
+  EXPECT_FALSE(scan.read(answer(scan.next_batch(), nil())).code);
+  EXPECT_TRUE(scan.done());
+}
+
+TEST(ResetScan, ScansInBatchesOfTheirOwn) {
+  ResetScan scan = scan_after_deletions();
+  EXPECT_FALSE(scan.done());
+  EXPECT_EQ(PrintToString(scan.next_batch()), "[SCAN \"p:a:*\" 0 500]");
 }
 
 TEST(ResetScan, IsDoneWhenNothingElseIsFound) {
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan = scan_after_deletions();
   EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("0", {}))).code);
   EXPECT_TRUE(scan.done());
 }
 
 TEST(ResetScan, EscapesThePatternAndBoundsThePage) {
-  ResetScan scan{"p*", "a?", kMinute};
+  ResetScan scan = scan_after_deletions("p*", "a?");
   const CommandBatch batch = scan.next_batch();
-  EXPECT_EQ(batch[3].key, R"(p\*:a\?:*)");
-  EXPECT_EQ(batch[3].integers[1], ResetScan::kPageSize);
+  EXPECT_EQ(batch[0].key, R"(p\*:a\?:*)");
+  EXPECT_EQ(batch[0].integers[1], ResetScan::kPageSize);
 }
 
 TEST(ResetScan, FollowsTheCursorAndDeletesWhatEachPageHeld) {
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan = scan_after_deletions();
   EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("42", {"p:a:1", "p:a:2"}))).code);
   EXPECT_FALSE(scan.done());
 
-  const CommandBatch second = scan.next_batch();
-  EXPECT_THAT(unlinked(second), UnorderedElementsAre("p:a:1", "p:a:2"));
-  EXPECT_EQ(scan_of(second), "SCAN \"p:a:*\" 42 500");
-  EXPECT_FALSE(scan.read(answer(second, page("0", {"p:a:3"}))).code);
+  const CommandBatch deletions = scan.next_batch();
+  EXPECT_THAT(unlinked(deletions), UnorderedElementsAre("p:a:1", "p:a:2"));
+  EXPECT_EQ(deletions.size(), 2U);
+  EXPECT_FALSE(scan.read(answer(deletions, nil())).code);
+
+  EXPECT_EQ(PrintToString(scan.next_batch()), "[SCAN \"p:a:*\" 42 500]");
+  EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("0", {"p:a:3"}))).code);
   EXPECT_FALSE(scan.done());
 
-  const CommandBatch third = scan.next_batch();
-  EXPECT_THAT(unlinked(third), ElementsAre("p:a:3"));
-  EXPECT_EQ(third.size(), 1U);
-  EXPECT_FALSE(scan.read(answer(third, nil())).code);
+  const CommandBatch last = scan.next_batch();
+  EXPECT_THAT(unlinked(last), ElementsAre("p:a:3"));
+  EXPECT_FALSE(scan.read(answer(last, nil())).code);
   EXPECT_TRUE(scan.done());
 }
 
 TEST(ResetScan, GoesOnOverEmptyPages) {
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan = scan_after_deletions();
   for (const char* cursor : {"7", "9", "5"}) {
     EXPECT_FALSE(scan.read(answer(scan.next_batch(), page(cursor, {}))).code);
     EXPECT_FALSE(scan.done());
@@ -109,13 +130,13 @@ TEST(ResetScan, GoesOnOverEmptyPages) {
 }
 
 TEST(ResetScan, KeepsAllBitsOfTheCursor) {
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan = scan_after_deletions();
   EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("18446744073709551615", {}))).code);
   EXPECT_EQ(static_cast<std::uint64_t>(scan.next_batch()[0].integers[0]), std::numeric_limits<std::uint64_t>::max());
 }
 
 TEST(ResetScan, DeletesNobodyElsesKeysWhateverThePatternMatched) {
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan = scan_after_deletions();
   EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("0", {"p:a:b:1", "p:a:1x", "p:a:", "p:a:charge:1:1:", "p:b:1",
                                                               "pp:a:1", "p:a:7"})))
                    .code);
@@ -125,7 +146,7 @@ TEST(ResetScan, DeletesNobodyElsesKeysWhateverThePatternMatched) {
 TEST(ResetScan, DeletesInBatchesOfABoundedSize) {
   std::vector<std::string> keys;
   for (int minute = 0; minute < 500; ++minute) keys.push_back(counter(minute));
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan = scan_after_deletions();
   EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("0", keys))).code);
   std::multiset<std::string> deleted;
   while (!scan.done()) {
@@ -139,7 +160,7 @@ TEST(ResetScan, DeletesInBatchesOfABoundedSize) {
 }
 
 TEST(ResetScan, StaysWhereItIsWhenTheRoundTripFails) {
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan = scan_after_deletions();
   EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("42", {"p:a:1", "p:a:2"}))).code);
   const std::string batch = PrintToString(scan.next_batch());
   EXPECT_EQ(scan.read(testing::failure(Errc::kTimeout)).code, Errc::kTimeout);
@@ -148,19 +169,35 @@ TEST(ResetScan, StaysWhereItIsWhenTheRoundTripFails) {
 }
 
 TEST(ResetScan, StaysWhereItIsOnAnErrorReply) {
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan{"p", "a", {kMinute}};
   const CommandBatch batch = scan.next_batch();
-  EXPECT_EQ(scan.read(answer(batch, error("NOPERM no"))).code, Errc::kPermissionDenied);
-  EXPECT_EQ(scan.read(replies({error("READONLY no"), integer(1), integer(1), page("0", {})})).code, Errc::kReadOnly);
+  EXPECT_EQ(scan.read(replies({error("READONLY no"), integer(1), integer(1)})).code, Errc::kReadOnly);
   EXPECT_EQ(PrintToString(scan.next_batch()), PrintToString(batch));
 }
 
+TEST(ResetScan, SaysWhenOlderWindowsMayRemain) {
+  constexpr const char* kRemain = "older ones may remain";
+  ResetScan scan = scan_after_deletions();
+  const Failure refused = scan.read(answer(scan.next_batch(), error("NOPERM no")));
+  EXPECT_EQ(refused.code, Errc::kPermissionDenied);
+  EXPECT_THAT(refused.detail, ::testing::HasSubstr(kRemain));
+  const Failure lost = scan.read(testing::failure(Errc::kConnectionLost, true));
+  EXPECT_EQ(lost.code, Errc::kConnectionLost);
+  EXPECT_THAT(lost.detail, ::testing::HasSubstr(kRemain));
+  EXPECT_FALSE(scan.done());
+
+  ResetScan first{"p", "a", {kMinute}};
+  static_cast<void>(first.next_batch());
+  EXPECT_THAT(first.read(testing::failure(Errc::kConnectionLost, true)).detail,
+              ::testing::Not(::testing::HasSubstr(kRemain)));
+}
+
 TEST(ResetScan, RefusesTooFewOrTooManyReplies) {
-  ResetScan scan{"p", "a", kMinute};
+  ResetScan scan{"p", "a", {kMinute}};
   const CommandBatch batch = scan.next_batch();
   EXPECT_EQ(scan.read(replies({})).code, Errc::kProtocol);
-  EXPECT_EQ(scan.read(replies({integer(1), integer(1), integer(1)})).code, Errc::kProtocol);
-  EXPECT_EQ(scan.read(replies({integer(1), integer(1), integer(1), page("0", {}), integer(1)})).code, Errc::kProtocol);
+  EXPECT_EQ(scan.read(replies({integer(1), integer(1)})).code, Errc::kProtocol);
+  EXPECT_EQ(scan.read(replies({integer(1), integer(1), integer(1), page("0", {})})).code, Errc::kProtocol);
   EXPECT_EQ(PrintToString(scan.next_batch()), PrintToString(batch));
 }
 
@@ -170,7 +207,7 @@ TEST(ResetScan, RefusesAScanReplyThatIsMalformedAndKeepsItsCursor) {
         array({bulk(""), array({})}), array({bulk("x"), array({})}), array({bulk("7x"), array({})}),
         array({bulk("-1"), array({})}), array({bulk("18446744073709551616"), array({})}), array({nil(), array({})}),
         array({array({}), bulk("0")}), array({bulk("0"), nil()}), array({bulk("0"), bulk("p:a:1")})}) {
-    ResetScan scan{"p", "a", kMinute};
+    ResetScan scan = scan_after_deletions();
     ASSERT_FALSE(scan.read(answer(scan.next_batch(), page("42", {}))).code);
     EXPECT_EQ(scan.read(answer(scan.next_batch(), reply)).code, Errc::kProtocol) << PrintToString(reply);
     EXPECT_FALSE(scan.done()) << PrintToString(reply);

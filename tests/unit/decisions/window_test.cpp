@@ -1,4 +1,4 @@
-#include "decisions/window.hpp"
+#include "decisions/keys.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -21,7 +21,7 @@ constexpr std::int64_t kMinute = 29'012'345;
 system_clock::time_point at(system_clock::duration since_1970) { return system_clock::time_point{since_1970}; }
 
 std::string counter(std::string_view prefix, std::string_view user_id, std::int64_t minute = kMinute) {
-  return std::string{Key::counter(prefix, user_id, minute).view()};
+  return std::string{Key::counter(prefix, user_id, {minute}).view()};
 }
 
 std::string operation(std::string_view user_id, std::string_view kind, std::string_view id) {

@@ -239,7 +239,7 @@ TEST_F(ConsumeAll, CountsWhatOfManyUndosDoesNotArrive) {
   expect_execute('[' + charge_of("a", 10) + ", " + charge_of("b", 20) + ']',
                  {integer(110), integer(1), integer(120), integer(1)});
   EXPECT_CALL(*client_, post).WillOnce([this](const CommandBatch& batch, const std::shared_ptr<ReplyHandler>& handler) {
-    handler->handle(*client_, batch, replies({integer(100), error("OOM no")}));
+    handler->handle(*client_, batch, replies({integer(100), error("ERR no")}));
   });
   RedisRateLimiter limiter = this->limiter();
   EXPECT_EQ(told(limiter.consume_all(Requests{{"a", 10}, {"b", 20}})), "no 0, no 0");

@@ -253,7 +253,7 @@ TEST_F(LimiterStats, CountWhatWasPostedInVain) {
   RateLimitConfig config = with_policy(FailurePolicy::kLocalShare);
   config.deny_memory = 0ms;
   RedisRateLimiter limiter = this->limiter(config);
-  for (const BatchResult& vain : {kNotSent, kLost, replies({error("OOM no")}), replies({})}) {
+  for (const BatchResult& vain : {kNotSent, kLost, replies({error("ERR no")}), replies({})}) {
     expect_charge(60, 60);
     expect_post_that_ends_in(vain);
     EXPECT_FALSE(limiter.check_and_consume("user", 60));

@@ -83,6 +83,15 @@ class LimiterTest : public ::testing::Test {
     expect_charge(tokens, before);
     expect_post(undo_of(tokens));
   }
+  /// A reset that finds nothing.
+  void expect_reset() {
+    for (const Operation operation : {Operation::kScan, Operation::kUnlink}) {
+      EXPECT_CALL(*client_,
+                  execute(testing::HasCommand(operation, ::testing::StartsWith("p:user:")), ::testing::_, ::testing::_))
+          .WillOnce([](const auto& batch, auto, const auto&) { return testing::answer_with_counters_at(0, batch); })
+          .RetiresOnSaturation();
+    }
+  }
   void expect_look(std::int64_t counter) { expect_execute(look(), {testing::bulk(std::to_string(counter))}); }
 
   std::shared_ptr<::testing::StrictMock<testing::MockRedisClient>> client_ =

@@ -10,9 +10,9 @@
 #include <system_error>
 #include <vector>
 
-#include "decisions/scripts.hpp"
 #include "unit/doors/limiter_test.hpp"
 #include "unit/values/error_text.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate {
 namespace {
@@ -174,13 +174,21 @@ TEST_F(LimiterDecides, LeavesTheTimeoutToTheClientWithoutADeadline) {
   EXPECT_TRUE(limiter().check_and_consume("user"));
 }
 
+constexpr const char* kUnlinkOfNearWindows =
+    "[UNLINK \"p:user:29453761\", UNLINK \"p:user:29453759\", UNLINK \"p:user:29453760\"]";
+
 TEST_F(LimiterDecides, ResetsTheNearWindowsFirstAndThenWhatAScanFinds) {
   const InSequence in_sequence;
   const Reply page = testing::array({bulk("0"), testing::array({bulk("p:user:1"), bulk("p:user:b:1")})});
-  EXPECT_CALL(*client_, execute(testing::HasCommand(Operation::kUnlink, "p:user:29453760"), _, _))
-      .WillOnce(Return(replies({integer(1), integer(0), integer(0), page})));
+  expect_execute(kUnlinkOfNearWindows, {integer(1), integer(0), integer(0)});
+  expect_execute("[SCAN \"p:user:*\" 0 500]", {page});
   expect_execute("[UNLINK \"p:user:1\"]", {integer(1)});
   limiter().reset("user");
+}
+
+TEST_F(LimiterDecides, ResetsTheNearWindowsAloneWithoutAScan) {
+  expect_execute(kUnlinkOfNearWindows, {integer(1), integer(0), integer(0)});
+  limiter().reset_current("user");
 }
 
 TEST_F(LimiterArguments, ThatAreNullOrOutOfRangeAreRefusedAtConstruction) {
@@ -434,7 +442,7 @@ TEST_F(LimiterUnderFailure, CountsWhatWasPostedInVain) {
   config.deny_memory = 0ms;
   RedisRateLimiter limiter = this->limiter(config);
   for (const BatchResult& outcome :
-       {testing::failure(Errc::kConnectionLost, true), replies({error("OOM no")}), replies({})}) {
+       {testing::failure(Errc::kConnectionLost, true), replies({error("ERR no")}), replies({})}) {
     expect_charge(10, 95);
     EXPECT_CALL(*client_, post).WillOnce([&](const CommandBatch& batch, const std::shared_ptr<ReplyHandler>& handler) {
       handler->handle(*client_, batch, outcome);
@@ -533,9 +541,7 @@ TEST_F(LimiterRemembers, NothingOfAUserWhoWasReset) {
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   expect_look(80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  EXPECT_CALL(*client_, execute(testing::HasCommand(Operation::kScan, "p:user:*"), _, _))
-      .WillOnce([](const auto& batch, auto, const auto&) { return testing::answer_with_counters_at(0, batch); })
-      .RetiresOnSaturation();
+  expect_reset();
   limiter.reset("user");
   expect_charge(60, 0);
   EXPECT_TRUE(limiter.check_and_consume("user", 60));
@@ -543,9 +549,7 @@ TEST_F(LimiterRemembers, NothingOfAUserWhoWasReset) {
 
 TEST_F(LimiterRemembers, NothingThatWasAskedBeforeAReset) {
   RedisRateLimiter limiter = this->limiter();
-  EXPECT_CALL(*client_, execute(testing::HasCommand(Operation::kScan, "p:user:*"), _, _))
-      .WillOnce([](const auto& batch, auto, const auto&) { return testing::answer_with_counters_at(0, batch); })
-      .RetiresOnSaturation();
+  expect_reset();
   EXPECT_CALL(*client_, execute(Is(charge_of(60)), _, _))
       .WillOnce([&](const auto&, auto, const auto&) {
         limiter.reset("user");  // by another thread, while this one waits
@@ -660,7 +664,7 @@ TEST_F(AtomicLimiter, AsksRedisAboutEveryOperationWithAnIdAndRemembersNoneOfThem
 
 TEST_F(AtomicLimiter, RecordsAnOperationOnce) {
   expect_execute("[EVALSHA adjust \"p:user:29453760\" \"p:user:adjust:op-1:4:\" 30 60 120]",
-                 {integer(decisions::kAlreadyAdjusted)});
+                 {integer(kAlreadyAdjusted)});
   EXPECT_NO_THROW(limiter(atomic()).record("user", 30, {.operation_id = "op-1"}));
 }
 

@@ -41,7 +41,7 @@ std::string rejected(std::string_view token, const RateLimitConfig& config = wit
 void expect_same(const ReservationToken& one, const ReservationToken& other) {
   EXPECT_EQ(one.user_id, other.user_id);
   EXPECT_EQ(one.id, other.id);
-  EXPECT_EQ(one.minute, other.minute);
+  EXPECT_EQ(one.window, other.window);
   EXPECT_EQ(one.held, other.held);
   EXPECT_EQ(one.earlier, other.earlier);
 }

@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
-#include "decisions/scripts.hpp"
 #include "transport/expected_reply.hpp"
 #include "transport/reply_parser.hpp"
 #include "transport/resp_encoder.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate {
 namespace {
@@ -55,15 +55,15 @@ TEST(RespEncoder, WritesACursorUnsigned) {
 
 TEST(RespEncoder, NamesAScriptByItsHashOrItsText) {
   CommandBatch batch;
-  batch.run(decisions::kAdjustScript, "k", {-5, 0, 120}, "once");
-  const std::string sha{decisions::kAdjustScript.sha1};
+  batch.run(kAdjustScript, std::vector<std::string_view>{"k", "once"}, std::vector<std::int64_t>{-5, 0, 120});
+  const std::string sha{kAdjustScript.sha1};
   EXPECT_EQ(encoded(batch),
             "*9\r\n$7\r\nEVALSHA\r\n$40\r\n" + sha +
                 "\r\n$1\r\n2\r\n$1\r\nk\r\n$4\r\nonce\r\n$2\r\n-5\r\n$1\r\n0\r\n$3\r\n120\r\n$4\r\n4711\r\n");
   std::string whole;
   append_resp(whole, batch[0], 4711, ScriptForm::kEval);
   EXPECT_THAT(whole, ::testing::StartsWith("*9\r\n$4\r\nEVAL\r\n$"));
-  EXPECT_THAT(whole, ::testing::HasSubstr(std::string{decisions::kAdjustScript.source}));
+  EXPECT_THAT(whole, ::testing::HasSubstr(std::string{kAdjustScript.source}));
 }
 
 class ReplyParserTest : public ::testing::Test {
@@ -171,7 +171,7 @@ class TakeAnswer : public ::testing::Test {
   static void unlink(CommandBatch& batch) { batch.unlink("k"); }
   static void scan(CommandBatch& batch) { batch.scan(0, "*", 500); }
   static void ping(CommandBatch& batch) { batch.ping(); }
-  static void run(CommandBatch& batch) { batch.run(decisions::kAdjustScript, "k", {-5, 0}); }
+  static void run(CommandBatch& batch) { batch.run(kAdjustScript, "k", {-5, 0}); }
 
   static Reply script_answer(const std::string& text) {
     CommandBatch batch;

@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "decisions/scripts.hpp"
 #include "transport/resp_encoder.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate {
 namespace {
@@ -67,7 +67,7 @@ class ExchangeQueueTest : public ::testing::Test {
   }();
   CommandBatch script_ = [] {
     CommandBatch batch;
-    batch.run(decisions::kAdjustScript, "k", {-1, 0});
+    batch.run(kAdjustScript, "k", {-1, 0});
     return batch;
   }();
 };
@@ -154,8 +154,8 @@ TEST_F(ExchangeQueueTest, AScriptIsAnsweredByItsOwnSerialNumberAlone) {
 
 TEST_F(ExchangeQueueTest, EachScriptOfABatchHasASerialNumberOfItsOwn) {
   CommandBatch scripts;
-  scripts.run(decisions::kAdjustScript, "k", {-1, 0});
-  scripts.run(decisions::kAdjustScript, "k", {-2, 0});
+  scripts.run(kAdjustScript, "k", {-1, 0});
+  scripts.run(kAdjustScript, "k", {-2, 0});
   const Serial serial = queue_.take_serial(scripts);
   EXPECT_EQ(queue_.take_serial(get_), serial_of(serial, 2));
   const Handle exchange = queue_.add_call(scripts, kSerial, bytes_of(scripts), nullptr).value();
@@ -232,7 +232,7 @@ TEST_F(ExchangeQueueTest, AnUnknownScriptIsSentOnceMoreAsAWhole) {
   EXPECT_FALSE(exchange->done());
   const std::string again = taken();
   EXPECT_THAT(again, ::testing::HasSubstr("EVAL\r\n"));
-  EXPECT_THAT(again, ::testing::HasSubstr(std::string{decisions::kAdjustScript.source}));
+  EXPECT_THAT(again, ::testing::HasSubstr(std::string{kAdjustScript.source}));
   EXPECT_THAT(again, ::testing::EndsWith("\r\n" + std::to_string(kSerial) + "\r\n"));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT still not")));
   EXPECT_TRUE(exchange->done());  // an answer, not a loop
@@ -249,7 +249,7 @@ TEST_F(ExchangeQueueTest, NoscriptToAnotherCommandIsOutOfStepAndSendsNothingAgai
 TEST_F(ExchangeQueueTest, OnlyTheUnknownScriptsOfABatchAreSentAgain) {
   CommandBatch mixed;
   mixed.incr_by("k", 1);
-  mixed.run(decisions::kAdjustScript, "k", {-1, 0});
+  mixed.run(kAdjustScript, "k", {-1, 0});
   mixed.get("k");
   const Handle exchange = queue_.add_call(mixed, kSerial, bytes_of(mixed), nullptr).value();
   taken();
@@ -267,7 +267,7 @@ TEST_F(ExchangeQueueTest, OnlyTheUnknownScriptsOfABatchAreSentAgain) {
 TEST_F(ExchangeQueueTest, WhatIsAnsweredInPartAndCannotBeSentAgainIsInDoubt) {
   CommandBatch mixed;
   mixed.incr_by("k", 1);
-  mixed.run(decisions::kAdjustScript, "k", {-1, 0});
+  mixed.run(kAdjustScript, "k", {-1, 0});
   const Handle exchange = queue_.add_call(mixed, kSerial, bytes_of(mixed), nullptr).value();
   const Handle unknown = queue_.add_call(script_, kSerial, bytes_of(script_), nullptr).value();
   taken();
@@ -283,7 +283,7 @@ TEST_F(ExchangeQueueTest, WhatIsAnsweredInPartAndCannotBeSentAgainIsInDoubt) {
 TEST_F(ExchangeQueueTest, ARetryThatWasNotSentIsWithdrawnOrKeptByWhatWasExecuted) {
   CommandBatch mixed;
   mixed.incr_by("k", 1);
-  mixed.run(decisions::kAdjustScript, "k", {-1, 0});
+  mixed.run(kAdjustScript, "k", {-1, 0});
   const Handle half = queue_.add_call(mixed, kSerial, bytes_of(mixed), nullptr).value();
   const Handle nothing = queue_.add_call(script_, kSerial, bytes_of(script_), nullptr).value();
   taken();

@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "decisions/scripts.hpp"
 #include "tollgate/testing/print.hpp"
+#include "values/scripts.hpp"
 
 namespace tollgate {
 namespace {
@@ -36,12 +36,12 @@ TEST(CommandBatch, HoldsEachOperationWithItsArguments) {
   batch.expire("c", 60s);
   batch.unlink("d");
   batch.scan(7, "e:*", 500);
-  batch.run(decisions::kAdjustScript, "f", {-30, 0, 120}, "g");
+  batch.run(kAdjustScript, std::vector<std::string_view>{"f", "g"}, std::vector<std::int64_t>{-30, 0, 120});
   ASSERT_EQ(batch.size(), 6U);
   EXPECT_EQ(::testing::PrintToString(batch),
             "[GET \"a\", INCRBY \"b\" -5, EXPIRE \"c\" 60, UNLINK \"d\", SCAN \"e:*\" 7 500, "
             "EVALSHA adjust \"f\" \"g\" -30 0 120]");
-  EXPECT_EQ(batch[5].script, &decisions::kAdjustScript);
+  EXPECT_EQ(batch[5].script, &kAdjustScript);
   EXPECT_EQ(batch[0].script, nullptr);
   EXPECT_TRUE(batch[0].integers.empty());
 }
@@ -52,12 +52,38 @@ TEST(CommandBatch, KeepsAllBitsOfACursor) {
   EXPECT_EQ(static_cast<std::uint64_t>(batch[0].integers[0]), std::numeric_limits<std::uint64_t>::max());
 }
 
-TEST(CommandBatch, TakesNoMoreIntegersThanItSays) {
+TEST(CommandBatch, TakesAnyNumberOfKeysAndIntegers) {
   CommandBatch batch;
-  batch.run(decisions::kAdmitScript, "k", {1, 2, 3, 4, 5});
-  batch.run(decisions::kAdmitScript, "k", {1, 2, 3, 4, 5, 6});
-  EXPECT_THAT(batch[0].integers, ElementsAre(1, 2, 3, 4, 5));
-  EXPECT_THAT(batch[1].integers, ElementsAre(1, 2, 3, 4, 5));
+  std::vector<std::string> keys;
+  std::vector<std::string_view> views;
+  std::vector<std::int64_t> integers;
+  for (int i = 0; i < 100; ++i) {
+    keys.push_back("key" + std::to_string(i));
+    integers.push_back(i);
+  }
+  views.assign(keys.begin(), keys.end());
+  batch.incr_by("a", 1);
+  batch.run(kAdmitScript, views, integers);
+  batch.run(kAdmitScript, "k", {1, 2, 3, 4, 5, 6});
+  const Command many = batch[1];
+  EXPECT_EQ(many.key, "key0");
+  ASSERT_EQ(many.keys.size(), 100U);
+  for (std::size_t i = 0; i < keys.size(); ++i) EXPECT_EQ(many.keys[i], keys[i]);
+  EXPECT_THAT(many.integers, ::testing::ElementsAreArray(integers));
+  EXPECT_THAT(batch[0].integers, ElementsAre(1));
+  EXPECT_THAT(batch[2].integers, ElementsAre(1, 2, 3, 4, 5, 6));
+}
+
+TEST(CommandBatch, AppendsACopyOfACommandOfAnotherBatch) {
+  CommandBatch batch;
+  batch.get("first");
+  {
+    CommandBatch other;
+    other.run(kAdjustScript, std::vector<std::string_view>{"f", "g"}, std::vector<std::int64_t>{-30, 0, 120});
+    other.ping();
+    for (std::size_t i = 0; i < other.size(); ++i) batch.append(other[i]);
+  }
+  EXPECT_EQ(::testing::PrintToString(batch), "[GET \"first\", EVALSHA adjust \"f\" \"g\" -30 0 120, PING]");
 }
 
 TEST(CommandBatch, TakesEveryByteOfAKey) {
@@ -93,12 +119,13 @@ TEST(CommandBatch, KeepsItsKeysWhenTheyOutgrowTheRoomInside) {
   for (const std::size_t length : {1U, 63U, 64U, 85U, 128U, 255U, 256U, 257U, 1000U}) {
     CommandBatch batch;
     std::vector<std::string> expected;
+    const std::string last(length, 'z');
     for (char letter = 'a'; letter < 'k'; ++letter) {
       expected.emplace_back(length, letter);
-      batch.run(decisions::kAdjustScript, expected.back(), {1}, std::string(length, 'z'));
+      batch.run(kAdjustScript, std::vector<std::string_view>{expected.back(), last}, std::vector<std::int64_t>{1});
     }
     EXPECT_EQ(keys_of(batch), expected) << length;
-    for (std::size_t i = 0; i < batch.size(); ++i) EXPECT_EQ(batch[i].second_key, std::string(length, 'z'));
+    for (std::size_t i = 0; i < batch.size(); ++i) EXPECT_EQ(batch[i].keys[1], last);
   }
 }
 

@@ -117,7 +117,11 @@ TEST(ErrorReply, IsToldByItsFirstWord) {
         Case{"ERR value is not an integer or out of range", Errc::kWrongType},
         Case{"ERR value is not an integer or out of range script: 4d5c, on @user_script:21.", Errc::kWrongType},
         Case{"ERR increment or decrement would overflow", Errc::kOverflow},
-        Case{"ERR unknown command", Errc::kServerError},
+        Case{"ERR unknown command 'EVALSHA', with args beginning with: ", Errc::kUnknownCommand},
+        Case{"MOVED 3999 127.0.0.1:6381", Errc::kMoved},
+        Case{"ASK 3999 127.0.0.1:6381", Errc::kMoved},
+        Case{"CROSSSLOT Keys in request don't hash to the same slot", Errc::kCrossSlot},
+        Case{"MOVEDX", Errc::kServerError},
         Case{"BUSYKEY Target key name already exists.", Errc::kServerError},
         Case{"OOMPH", Errc::kServerError},
         Case{"", Errc::kServerError}}) {
@@ -127,6 +131,35 @@ TEST(ErrorReply, IsToldByItsFirstWord) {
     EXPECT_EQ(failure.detail, "");
     EXPECT_FALSE(failure.may_have_executed) << one.text;
   }
+}
+
+TEST(ErrorReply, IsDescribedByItsCodeWordAndItsCommandAndNothingElse) {
+  const auto detail = [](std::string_view text) { return failure_from_error_reply(text, "INCRBY").detail; };
+  EXPECT_EQ(detail("OOM command not allowed when used memory > 'maxmemory'."), "INCRBY was answered with OOM");
+  EXPECT_EQ(detail("NOPERM this user has no permissions"), "INCRBY was answered with NOPERM");
+  EXPECT_EQ(detail("ERR unknown command 'INCRBY', with args beginning with: 'alice'"),
+            "INCRBY was answered with ERR unknown command");
+  EXPECT_EQ(detail("ERR value is not an integer"), "INCRBY was answered with ERR");
+  for (const char* text : {"alice is not known", "ALICE-1", "", "AVERYLONGWORDTHATNOREDISANSWERS x"}) {
+    EXPECT_EQ(detail(text), "INCRBY was answered with an error") << text;
+  }
+}
+
+TEST(ErrorCode, TellsWhatIsTheSetUp) {
+  for (const Errc code : {Errc::kAuthRequired, Errc::kAuthFailed, Errc::kPermissionDenied, Errc::kWrongType,
+                          Errc::kMoved, Errc::kCrossSlot, Errc::kUnknownCommand}) {
+    EXPECT_TRUE(is_misconfiguration(code)) << std::error_code{code}.message();
+    EXPECT_FALSE(is_retryable(code)) << std::error_code{code}.message();
+  }
+  for (const Errc code :
+       {Errc::kTimeout, Errc::kConnectFailed, Errc::kOutOfMemory, Errc::kLoading, Errc::kServerError}) {
+    EXPECT_FALSE(is_misconfiguration(code)) << std::error_code{code}.message();
+  }
+  EXPECT_FALSE(is_misconfiguration(std::make_error_code(std::errc::timed_out)));
+}
+
+TEST(ErrorCode, OfAMovedKeySaysWhichUrlToUse) {
+  EXPECT_NE(std::error_code{Errc::kMoved}.message().find("redis+cluster://"), std::string::npos);
 }
 
 TEST(ErrorCode, BelongsToTollgate) {

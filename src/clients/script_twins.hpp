@@ -1,0 +1,16 @@
+/// The C++ twins of the scripts: what their Lua does in Redis, done to a Keyspace. The answers are those that a client
+/// brings back, without the serial number.
+/// Thread safety: that of the Keyspace.
+#pragma once
+
+#include "clients/keyspace.hpp"
+#include "tollgate/values/command_batch.hpp"
+#include "tollgate/values/reply.hpp"
+
+namespace tollgate::inline v0 {
+
+/// Runs the script of `command`, which must be of kind Operation::kScript. A script without a twin is answered with an
+/// error.
+[[nodiscard]] Reply run_script_twin(Keyspace& keys, const Command& command);
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,88 @@
+/// The DenyMemory of a limiter behind locks, in shards, so that threads asking for different users do not wait for each
+/// other. 4096 users of at most 512 bytes: 3 MB at most. A reset forbids lessons that were under way when it came: each
+/// shard counts its resets, and what is learned is remembered only where that number has not changed.
+/// Thread safety: all of it; a forked child starts with an empty memory.
+#pragma once
+
+#include <array>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string_view>
+
+#include "decisions/decision_flow.hpp"
+#include "decisions/deny_memory.hpp"
+#include "decisions/window.hpp"
+#include "values/fork_local.hpp"
+
+namespace tollgate::inline v0 {
+
+class LockedDenyMemory {
+ public:
+  using Time = decisions::DenyMemory::Time;
+
+  explicit LockedDenyMemory(std::chrono::milliseconds duration)
+      : shards_([duration](Shards*) { return std::make_unique<Shards>(duration); }) {}
+
+  /// The advice for a request that learns; notes the version for the lesson to come.
+  [[nodiscard]] decisions::DenyMemory::Advice advise(decisions::PendingRequest& pending, Time now) {
+    const decisions::DenyMemory::User user{pending.request.user_id};
+    Shard& shard = shard_of(user);
+    const std::lock_guard lock{shard.mutex};
+    pending.memory_version = shard.resets;
+    return shard.memory->advise(user, decisions::window_at(pending.request.now), pending.request.tokens, now);
+  }
+
+  /// What the effects of `pending` say. `asked_at`: when Redis was asked. Where memory is short, nothing.
+  void learn(const decisions::PendingRequest& pending, Time asked_at) noexcept try {
+    using Lesson = decisions::Effects::Lesson;
+    const decisions::DenyMemory::User user{pending.request.user_id};
+    const auto window = decisions::window_at(pending.request.now);
+    Shard& shard = shard_of(user);
+    const std::lock_guard lock{shard.mutex};
+    if (shard.resets != pending.memory_version) return;
+    switch (pending.effects.lesson) {
+      case Lesson::kLeft: return shard.memory->remember_left(user, window, pending.effects.left, asked_at);
+      case Lesson::kDenied: return shard.memory->remember_denied(user, window, pending.request.tokens);
+      case Lesson::kAdmitted: return shard.memory->remember_admitted(user, window, pending.request.tokens);
+      case Lesson::kNothing: return;
+    }
+  } catch (...) {  // what is not remembered costs a round trip, no more
+  }
+
+  void forget(std::string_view user_id) {
+    const decisions::DenyMemory::User user{user_id};
+    Shard& shard = shard_of(user);
+    const std::lock_guard lock{shard.mutex};
+    shard.memory->forget(user);
+    ++shard.resets;
+  }
+
+ private:
+  static constexpr std::size_t kShards = 16;
+  static constexpr std::size_t kUsersPerShard = 256;
+
+  struct Shard {
+    std::mutex mutex;
+    std::optional<decisions::DenyMemory> memory;
+    std::uint64_t resets = 0;
+  };
+  struct Shards {
+    explicit Shards(std::chrono::milliseconds duration) {
+      for (Shard& shard : all) shard.memory.emplace(duration, kUsersPerShard);
+    }
+    std::array<Shard, kShards> all;
+  };
+
+  // Other bits of the hash than what lies in a shard takes, or each shard would use one place in sixteen.
+  Shard& shard_of(const decisions::DenyMemory::User& user) {
+    return shards_.get().all[(user.hash >> (4 * sizeof user.hash)) % kShards];
+  }
+
+  detail::ForkLocal<Shards> shards_;
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,96 @@
+/// What becomes of the batches that a limiter posts: undos, settlements and repairs. What Redis refuses for a while is
+/// posted again, what cannot be delivered is counted and reported. Handlers outlive their limiter as long as something
+/// that it posted is under way.
+/// Thread safety: handlers are called on any thread, as ReplyHandler says.
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <memory>
+#include <string>
+
+#include "decisions/fixed_window.hpp"
+#include "doors/limiter_counters.hpp"
+#include "doors/limiter_events.hpp"
+#include "tollgate/clock.hpp"
+#include "tollgate/redis_client.hpp"
+
+namespace tollgate::inline v0 {
+
+/// Of one kind of posts. Commands that Redis refused without executing them are posted again while their window counts,
+/// after pauses that grow from 100 ms to 5 s, at most kMostAttempts times: those it refuses for a while (OOM, LOADING,
+/// BUSY, READONLY, MISCONF) as they are; a script that it refuses to run as INCRBY and EXPIRE, at once.
+class PostHandler final : public ReplyHandler, public std::enable_shared_from_this<PostHandler> {
+ public:
+  static constexpr int kMostAttempts = 20;
+
+  /// `failed`: the event of the first batch after a success that was not delivered.
+  PostHandler(EventKind failed, std::shared_ptr<const Clock> clock, std::shared_ptr<LimiterCounters> counters,
+              std::shared_ptr<LimiterEvents> events);
+
+  void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;
+
+  /// `attempts`: how often the batch was posted before.
+  void handle_attempt(RedisClient& client, const CommandBatch& batch, const BatchResult& result, int attempts) noexcept;
+
+  /// Changes of `tokens` in all were not delivered.
+  void lost(std::int64_t tokens, const Failure& failure) noexcept;
+
+ private:
+  enum class Again : std::uint8_t { kNo, kLater, kWithoutScript };
+  struct Retry;
+
+  [[nodiscard]] Again how_to_repeat(const Command& command, const Failure& failure, int attempts) const noexcept;
+  [[nodiscard]] std::int64_t repeat(RedisClient& client, CommandBatch batch, bool later, int attempts) noexcept;
+
+  const EventKind failed_;
+  const std::shared_ptr<const Clock> clock_;
+  const std::shared_ptr<LimiterCounters> counters_;
+  const std::shared_ptr<LimiterEvents> events_;
+  std::atomic<bool> failing_{false};
+};
+
+/// Mends charges whose caller had gone when their outcome became known, see FixedWindow::mend_late_charges.
+class LateCharge final : public ReplyHandler {
+ public:
+  LateCharge(decisions::PolicyAnswer answer, std::shared_ptr<PostHandler> undos, std::shared_ptr<PostHandler> repairs);
+
+  void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;
+
+ private:
+  const decisions::PolicyAnswer answer_;
+  const std::shared_ptr<PostHandler> undos_;
+  const std::shared_ptr<PostHandler> repairs_;
+};
+
+/// The handler of a settlement that is made once and charges its excess to a later window than it was reserved in. The
+/// record of the settlement lies beside the counter of the reservation. A Cluster refuses one script on both: then the
+/// settlement is claimed there first, and, where nobody had claimed it before, charged.
+class OnceExcess final : public ReplyHandler, public std::enable_shared_from_this<OnceExcess> {
+ public:
+  OnceExcess(const decisions::Adjustment& adjustment, const decisions::FixedWindow& window,
+             std::shared_ptr<PostHandler> settlements);
+
+  void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;
+
+ private:
+  void handle_claim(RedisClient& client, const CommandBatch& batch, const BatchResult& result);
+
+  const std::string user_id_;
+  const std::string once_id_;
+  const decisions::Adjustment adjustment_;  // its texts are the two above
+  const decisions::FixedWindow window_;
+  const std::shared_ptr<PostHandler> settlements_;
+  bool claims_ = false;
+};
+
+/// Why command number `index` of a posted batch was not answered as it should have been. Empty when it was.
+[[nodiscard]] Failure failure_of(const CommandBatch& batch, const BatchResult& result, std::size_t index) noexcept;
+
+/// What an answer tells that no memory was left for.
+[[nodiscard]] Failure no_memory() noexcept;
+
+/// The rights that a limiter needs besides those of its first commands, in an error that says so.
+[[nodiscard]] Failure explain_script_refusal(Failure refusal);
+
+}  // namespace tollgate::inline v0
