@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <new>
+#include <string_view>
 #include <system_error>
 
 #include "transport/wait_word.hpp"
@@ -39,7 +40,11 @@ bool make_blocking(int descriptor) noexcept {
 // At once; the next call reads on. A peer that floods would be read for ever.
 constexpr int kMostReads = 64;
 
-Failure lost(std::string detail) { return {Errc::kConnectionLost, true, std::move(detail)}; }
+bool is_unix_socket(int descriptor) noexcept {
+  int domain = AF_UNSPEC;
+  socklen_t length = sizeof domain;
+  return ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
+}
 
 }  // namespace
 
@@ -83,20 +88,30 @@ Failure Connection::wait_and_receive(Deadline deadline, bool for_write, std::vec
   return wait(deadline, for_write) ? receive(replies) : Failure{};
 }
 
+/// A server that expects TLS takes the first request for a broken handshake: it resets the connection, or sends an
+/// alert record first (RFC 8446, section 6), which begins with 0x15 0x03.
+Failure Connection::failed(Errc code, std::string detail) const {
+  if (!has_received_ && !is_unix_socket(descriptor())) {
+    detail += " before its first reply; perhaps the server expects TLS (rediss://)";
+  }
+  return {code, true, std::move(detail)};
+}
+
 /// `flags` are those of the first recv; the others never wait.
 Failure Connection::read(int flags, std::vector<Reply>& replies) {
   std::array<char, 16'384> buffer;
   for (int reads = 0; reads < kMostReads; ++reads, flags = MSG_DONTWAIT) {
     const ssize_t count = ::recv(descriptor(), buffer.data(), buffer.size(), flags);
-    if (count == 0) return lost("Redis closed it");
+    if (count == 0) return failed(Errc::kConnectionLost, "Redis closed the connection");
     if (count < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return {};
-      return lost(std::system_category().message(errno));
+      return failed(Errc::kConnectionLost, std::system_category().message(errno));
     }
-    if (!parser_.feed({buffer.data(), static_cast<std::size_t>(count)}, replies)) {
-      return {Errc::kProtocol, true, "the bytes are no RESP2 reply"};
-    }
+    const std::string_view bytes{buffer.data(), static_cast<std::size_t>(count)};
+    if (!has_received_ && bytes.starts_with("\x15\x03")) return failed(Errc::kProtocol, "Redis sent a TLS alert");
+    has_received_ = true;
+    if (!parser_.feed(bytes, replies)) return failed(Errc::kProtocol, "the bytes are no RESP2 reply");
     if (static_cast<std::size_t>(count) < buffer.size()) break;
   }
   return {};

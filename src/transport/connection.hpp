@@ -52,11 +52,13 @@ class Connection {
     void operator()(redisContext* context) const noexcept { redisFree(context); }
   };
 
+  [[nodiscard]] Failure failed(Errc code, std::string detail) const;
   [[nodiscard]] Failure read(int flags, std::vector<Reply>& replies);
 
   std::unique_ptr<redisContext, FreeContext> context_;
   ReplyParser parser_;
-  const bool may_block_;  // in recv: it has a timeout
+  bool has_received_ = false;  // a byte, ever
+  const bool may_block_;       // in recv: it has a timeout
 };
 
 }  // namespace tollgate::inline v0
