@@ -25,9 +25,10 @@ namespace {
 using namespace std::chrono_literals;
 using tollgate::testing::RedisServer;
 
-/// Runs `body` in a process of its own, whose failure is that of this test.
-template <class Body>
-void run_in_a_process(Body body) {
+/// Runs `body` in a process of its own, whose failure is that of this test, and `meanwhile` in this one.
+template <class Body, class Meanwhile = void (*)()>
+void run_in_a_process(
+    Body body, Meanwhile meanwhile = [] {}) {
   const pid_t pid = ::fork();
   ASSERT_GE(pid, 0);
   if (pid == 0) {
@@ -38,6 +39,7 @@ void run_in_a_process(Body body) {
     }
     ::_exit(::testing::Test::HasFailure() ? 1 : 0);
   }
+  meanwhile();
   int status = -1;
   ::waitpid(pid, &status, 0);
   EXPECT_EQ(status, 0) << "the process says more";
@@ -45,6 +47,15 @@ void run_in_a_process(Body body) {
 
 std::string url_of(const std::string& host, const RedisServer& server) {
   return "redis://" + host + ":" + std::to_string(server.port()) + "?connect_timeout_ms=20000&command_timeout_ms=20000";
+}
+
+/// A look-up asks two: one for an IPv4 address and one for an IPv6 address.
+void wait_for_questions(const NameServer& name_server, int count) {
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (name_server.questions() < count && std::chrono::steady_clock::now() < deadline) {
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_EQ(name_server.questions(), count);
 }
 
 TEST(Resolution, FindsLocalhostWhereIpv6IsTheOnlyNetwork) {
@@ -101,12 +112,29 @@ TEST(Resolution, AsksASilentNameServerOnceForAllClients) {
     for (const auto& limiter : limiters) {
       EXPECT_THROW(limiter->ping({.deadline = std::chrono::steady_clock::now() + 100ms}), Error);
     }
-    const auto deadline = std::chrono::steady_clock::now() + 10s;
-    while (name_server.questions() < 2 && std::chrono::steady_clock::now() < deadline) std::this_thread::sleep_for(1ms);
-    EXPECT_EQ(name_server.questions(), 2) << "one for an IPv4 address and one for an IPv6 address";
+    wait_for_questions(name_server, 2);
 
     name_server.answer();
     for (const auto& limiter : limiters) limiter->ping();
+  });
+}
+
+// The thread that looks a name up is not in a forked child, which would wait for it in vain.
+TEST(Resolution, LooksANameUpAnewInAForkedChild) {
+  run_in_a_process([] {
+    enter_private_network("127.0.0.1 localhost\n");
+    NameServer name_server;
+    const RedisServer server{{"--bind", "127.0.0.1"}};
+    RedisRateLimiter limiter{url_of("cache.test", server)};
+    EXPECT_THROW(limiter.ping({.deadline = std::chrono::steady_clock::now() + 100ms}), Error);
+    wait_for_questions(name_server, 2);
+
+    run_in_a_process([&limiter] { limiter.ping(); },
+                     [&name_server] {
+                       wait_for_questions(name_server, 4);
+                       name_server.answer();
+                     });
+    limiter.ping();
   });
 }
 
