@@ -1,5 +1,6 @@
 # tollgate_embed_scripts(OUTPUT <header> SCRIPTS <name>.lua …): each script's text and SHA-1 as C++ constants
-# k<Name>Source and k<Name>Sha1 in tollgate::script_sources.
+# k<Name>Source and k<Name>Sha1 in tollgate::script_sources. Comment lines and blank lines are left out, as EVAL sends the
+# text in full; the SHA-1 is that of the text without them.
 function(tollgate_embed_scripts)
   cmake_parse_arguments(PARSE_ARGV 0 arg "" OUTPUT SCRIPTS)
   set(text "// Made by cmake/EmbedScripts.cmake; change the .lua files instead.\n#pragma once\n\n#include <string_view>\n\n")
@@ -11,7 +12,10 @@ function(tollgate_embed_scripts)
     string(SUBSTRING "${name}" 1 -1 rest)
     string(TOUPPER "${first}" first)
     file(READ "${script}" source)
-    file(SHA1 "${script}" sha1)
+    string(REGEX REPLACE "(^|\n)([ \t]*--[^\n]*)" "\\1" source "${source}")
+    string(REGEX REPLACE "\n\n+" "\n" source "${source}")
+    string(REGEX REPLACE "^\n" "" source "${source}")
+    string(SHA1 sha1 "${source}")
     string(APPEND text "inline constexpr std::string_view k${first}${rest}Source = R\"lua(${source})lua\";\n")
     string(APPEND text "inline constexpr std::string_view k${first}${rest}Sha1 = \"${sha1}\";\n\n")
   endforeach()

@@ -6,6 +6,7 @@
 #include <memory>
 #include <string>
 
+#include "tollgate/clock.hpp"
 #include "tollgate/observer.hpp"
 
 namespace tollgate::inline v0 {
@@ -34,6 +35,10 @@ struct ClientOptions {
 
   /// Told of this client's changes; null = nobody.
   std::shared_ptr<Observer> observer = nullptr;
+
+  /// By which the keys of `memory://` expire; null = tollgate::system_clock(). A limiter made from a URL passes its
+  /// own. Clients of a server do not read it.
+  std::shared_ptr<const Clock> clock = nullptr;
 };
 
 }  // namespace tollgate::inline v0

@@ -6,8 +6,11 @@
 #include <chrono>
 #include <memory>
 #include <optional>
+#include <span>
+#include <utility>
 
 #include "tollgate/detail/export.hpp"
+#include "tollgate/error.hpp"
 #include "tollgate/stats.hpp"
 #include "tollgate/values/command_batch.hpp"
 #include "tollgate/values/reply.hpp"
@@ -16,7 +19,7 @@ namespace tollgate::inline v0 {
 
 class RedisClient;
 
-/// Told what became of a batch for whose replies nobody waits (any more).
+/// Receives the result of a batch that was posted, or whose execute() returned before the replies came.
 class TOLLGATE_EXPORT ReplyHandler {
  public:
   virtual ~ReplyHandler() = default;
@@ -44,9 +47,26 @@ class TOLLGATE_EXPORT RedisClient {
   virtual BatchResult execute(const CommandBatch& batch, Deadline deadline,
                               const std::shared_ptr<ReplyHandler>& late) = 0;
 
-  /// Takes `batch` on its way and returns at once. `handler` (where given) is called exactly once.
+  /// Queues `batch` to be sent and returns at once. `handler` (where given) is called exactly once.
   /// It is executed after every batch about the key of its first command whose execute() returned before the call.
   virtual void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) = 0;
+
+  /// As post(), but `batch` is not sent before `not_before`: a command that Redis refused for a while is repeated after
+  /// a pause. A client without timers may send it at once, as this implementation does.
+  virtual void post_at(std::chrono::steady_clock::time_point not_before, CommandBatch batch,
+                       std::shared_ptr<ReplyHandler> handler) {
+    static_cast<void>(not_before);
+    post(std::move(batch), std::move(handler));
+  }
+
+  /// From now on each new connection is sent these scripts ahead of its first batch, in a form that runs nothing: so
+  /// that a later EVALSHA finds them. They must outlive the client. No I/O. A client that has no use for it does
+  /// nothing, as this implementation.
+  virtual void preload(std::span<const Script* const> scripts) { static_cast<void>(scripts); }
+
+  /// Why the server refuses to run scripts (NOPERM on EVAL, an unknown command), as the latest connection found out
+  /// with the scripts of preload(). Empty: it runs them, or it is not known yet. No I/O.
+  [[nodiscard]] virtual Failure script_refusal() const { return {}; }
 
   /// Blocks until everything posted so far, and every late reply, has been handled, or until `deadline`; true when
   /// nothing is left.

@@ -2,10 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <memory>
 #include <stdexcept>
+#include <utility>
 
-#include "clients/hiredis_client.hpp"
 #include "clients/memory_client.hpp"
+#include "clients/shared_clients.hpp"
+#include "clients/standalone_client.hpp"
+#include "values/background_thread.hpp"
+#include "values/non_blocking_release.hpp"
 #include "values/url.hpp"
 
 namespace tollgate::inline v0 {
@@ -20,21 +25,50 @@ std::chrono::milliseconds checked_timeout(const char* field, std::chrono::millis
   return timeout;
 }
 
+ClientOptions checked(ClientOptions options, const Url& url) {
+  options.connect_timeout = checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
+  options.command_timeout = checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
+  return options;
+}
+
+/// A client's end waits for what was posted. Where the last owner must not block, another thread waits; where none can
+/// be started, this one does after all.
+struct EndClient {
+  void operator()(StandaloneClient* client) const noexcept {
+    if (!detail::NonBlockingRelease::active()) {
+      delete client;
+      return;
+    }
+    try {
+      detail::start_background_thread([client] { delete client; }).detach();
+    } catch (const std::exception&) {
+      delete client;
+    }
+  }
+};
+
+std::shared_ptr<RedisClient> make_client(const Url& url, const ClientOptions& options) {
+  if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>(options.clock);
+  if (url.scheme() == Url::Scheme::kRediss) {
+    throw std::invalid_argument(fmt::format(
+        "tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory", url.to_string()));
+  }
+  return {new StandaloneClient{url, options}, EndClient{}};
+}
+
 }  // namespace
 
 std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options) {
   const Url parsed = Url::parse(url);
-  options.connect_timeout =
-      checked_timeout("connect_timeout", parsed.connect_timeout().value_or(options.connect_timeout));
-  options.command_timeout =
-      checked_timeout("command_timeout", parsed.command_timeout().value_or(options.command_timeout));
-  if (parsed.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>();
-  if (parsed.scheme() == Url::Scheme::kRediss) {
-    throw std::invalid_argument(
-        fmt::format("tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory",
-                    parsed.to_string()));
-  }
-  return std::make_shared<HiredisClient>(parsed, options);
+  return make_client(parsed, checked(std::move(options), parsed));
+}
+
+std::shared_ptr<RedisClient> connect_shared(std::string_view url, ClientOptions options) {
+  const Url parsed = Url::parse(url);
+  options = checked(std::move(options), parsed);
+  // Two functions cannot be compared, and each store of memory:// is one of its own.
+  if (options.credentials || parsed.scheme() == Url::Scheme::kMemory) return make_client(parsed, options);
+  return SharedClients::instance().find_or_make(parsed, options, [&] { return make_client(parsed, options); });
 }
 
 }  // namespace tollgate::inline v0

@@ -10,8 +10,9 @@
 
 namespace tollgate::inline v0 {
 
+// The braces make the client before `config` is moved from.
 RedisRateLimiter::RedisRateLimiter(std::string_view url, RateLimitConfig config)
-    : RedisRateLimiter{connect(url, {.observer = config.observer}), std::move(config)} {}  // braces: in this order
+    : RedisRateLimiter{connect_shared(url, {.observer = config.observer, .clock = config.clock}), std::move(config)} {}
 
 RedisRateLimiter::RedisRateLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config)
     : limiter_(std::make_shared<BlockingLimiter>(std::move(client), std::move(config))) {}

@@ -2,9 +2,7 @@
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <poll.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -13,6 +11,7 @@
 #include <utility>
 
 #include "transport/resp_encoder.hpp"
+#include "transport/socket_stream.hpp"
 #include "transport/wait_word.hpp"
 
 namespace tollgate::inline v0 {
@@ -20,7 +19,7 @@ namespace {
 
 using Time = ConnectAttempt::Time;
 
-// A host that is gone without a word is noticed after about 20 s when idle, after 10 s with bytes under way.
+// A host that disappears without a reset is noticed after about 20 s when idle, after 10 s with bytes under way.
 void set_tcp_options(int descriptor) noexcept {
   const auto set = [descriptor](int level, int option, int value) {
     ::setsockopt(descriptor, level, option, &value, sizeof value);
@@ -35,38 +34,10 @@ void set_tcp_options(int descriptor) noexcept {
 
 std::string text_of(int error) { return std::system_category().message(error); }
 
-bool wait_writable(int descriptor, Time until) noexcept {
-  pollfd entry{descriptor, POLLOUT, 0};
-  for (;;) {
-    const auto left = std::max(until - std::chrono::steady_clock::now(), Time::duration::zero());
-    const timespec timeout = to_timespec(left);
-    const int ready = ::ppoll(&entry, 1, &timeout, nullptr);
-    if (ready >= 0) return ready > 0;
-    if (errno != EINTR) return true;
-  }
-}
-
 }  // namespace
 
-ConnectAttempt::ConnectAttempt(const Url& url, const ClientOptions& options, Greeting greeting, Time now,
-                               std::atomic<int>& descriptor)
-    : url_(url),
-      options_(options),
-      greeting_(greeting),
-      deadline_(now + options.connect_timeout),
-      descriptor_slot_(descriptor) {}
-
-ConnectAttempt::~ConnectAttempt() {
-  // Forgotten before it is closed: the number is anybody's then. A connection that was taken keeps it.
-  const int descriptor = descriptor_;
-  if (descriptor >= 0 || connection_) set_descriptor(-1);
-  if (descriptor >= 0) ::close(descriptor);
-}
-
-void ConnectAttempt::set_descriptor(int descriptor) noexcept {
-  descriptor_ = descriptor;
-  descriptor_slot_.store(descriptor, std::memory_order_relaxed);
-}
+ConnectAttempt::ConnectAttempt(const Url& url, const ClientOptions& options, Handshake handshake, Time now)
+    : url_(url), options_(options), handshake_(handshake), deadline_(now + options.connect_timeout) {}
 
 void ConnectAttempt::fail(Failure failure) {
   failure.detail = url_.to_string() + (failure.detail.empty() ? "" : ": ") + failure.detail;
@@ -88,7 +59,7 @@ ConnectAttempt::Progress ConnectAttempt::advance(Time until) {
       case Stage::kResolving: resolve(until); break;
       case Stage::kOpening: open_next(); break;
       case Stage::kConnecting: finish_connect(until); break;
-      case Stage::kGreeting: greet(until); break;
+      case Stage::kHandshake: shake_hands(until); break;
       case Stage::kConnected: return Progress::kConnected;
       case Stage::kFailed: return Progress::kFailed;
     }
@@ -96,7 +67,7 @@ ConnectAttempt::Progress ConnectAttempt::advance(Time until) {
   return Progress::kPending;
 }
 
-/// A wait ended at `until`: either the attempt is over, or only its caller's patience.
+/// A wait ended at `until`: either the attempt is over, or it pauses until the next caller resumes it.
 bool ConnectAttempt::timed_out(Time until) {
   if (until >= deadline_) return true;
   paused_ = true;
@@ -139,34 +110,32 @@ void ConnectAttempt::open_next() {
   const auto addresses_left = static_cast<int>(addresses_.size() - next_address_ + 1);
   address_deadline_ = now + std::max(deadline_ - now, Time::duration::zero()) / addresses_left;
 
-  const int descriptor = ::socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  socket_ = std::make_unique<OpenSocket>(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK);
+  const int descriptor = socket_->descriptor();
   if (descriptor < 0) return try_next_address(text_of(errno));
-  set_descriptor(descriptor);
   if (address.storage.ss_family != AF_UNIX) set_tcp_options(descriptor);
   if (::connect(descriptor, reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0) {
-    return start_greeting();
+    return start_handshake();
   }
   if (errno != EINPROGRESS && errno != EINTR) return try_next_address(text_of(errno));
   stage_ = Stage::kConnecting;
 }
 
 void ConnectAttempt::finish_connect(Time until) {
-  if (!wait_writable(descriptor_, std::min(until, address_deadline_))) {
+  if (!wait_for_socket(socket_->descriptor(), std::min(until, address_deadline_), false, true)) {
     if (address_deadline_ <= until) return try_next_address("no answer within connect_timeout");
     timed_out(until);
     return;
   }
   int error = 0;
   socklen_t length = sizeof error;
-  if (::getsockopt(descriptor_, SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
+  if (::getsockopt(socket_->descriptor(), SOL_SOCKET, SO_ERROR, &error, &length) != 0) error = errno;
   if (error != 0) return try_next_address(text_of(error));
-  start_greeting();
+  start_handshake();
 }
 
 void ConnectAttempt::try_next_address(std::string why) {
-  const int descriptor = descriptor_;
-  set_descriptor(-1);
-  if (descriptor >= 0) ::close(descriptor);
+  socket_.reset();
   if (next_address_ < addresses_.size()) {
     stage_ = Stage::kOpening;
   } else {
@@ -174,15 +143,15 @@ void ConnectAttempt::try_next_address(std::string why) {
   }
 }
 
-void ConnectAttempt::start_greeting() {
-  connection_ = std::make_shared<Connection>(std::exchange(descriptor_, -1));
+void ConnectAttempt::start_handshake() {
+  connection_ = std::make_shared<Connection>(std::make_unique<SocketStream>(std::move(socket_)));
   std::string& bytes = connection_->outgoing;
   std::optional<Credentials> credentials;
   if (url_.password()) credentials = {url_.username(), *url_.password()};
   if (options_.credentials) {
     try {
       credentials = options_.credentials();
-    } catch (...) {  // its words may hold a secret
+    } catch (...) {  // its text may hold a secret
       return fail({Errc::kConnectFailed, false, "the credentials callback threw"});
     }
   }
@@ -192,27 +161,27 @@ void ConnectAttempt::start_greeting() {
     } else {
       append_resp(bytes, {"AUTH", credentials->username, credentials->password});
     }
-    ++expected_greetings_;
+    ++expected_answers_;
   }
   if (url_.database() != 0) {
     append_resp(bytes, {"SELECT", std::to_string(url_.database())});
-    ++expected_greetings_;
+    ++expected_answers_;
   }
-  if (expected_greetings_ == 0 && greeting_ == Greeting::kAlways) {
+  if (expected_answers_ == 0 && handshake_ == Handshake::kAlways) {
     append_resp(bytes, {"PING"});
-    ++expected_greetings_;
+    ++expected_answers_;
   }
-  stage_ = expected_greetings_ == 0 ? Stage::kConnected : Stage::kGreeting;
+  stage_ = expected_answers_ == 0 ? Stage::kConnected : Stage::kHandshake;
 }
 
-/// Nothing else is sent before the answers are there: in the wrong database every budget would be another's.
-void ConnectAttempt::greet(Time until) {
+/// Nothing else is sent before the answers are there: in the wrong database every counter would be another one.
+void ConnectAttempt::shake_hands(Time until) {
   connection_->outgoing.erase(0, connection_->send());
   const bool ready = connection_->wait(until, !connection_->outgoing.empty());
-  Failure failure = connection_->receive(greetings_);
-  for (const Reply& greeting : greetings_) {
-    if (!greeting.is_error()) continue;
-    failure = failure_from_error_reply(greeting.text());
+  Failure failure = connection_->receive(answers_);
+  for (const Reply& answer : answers_) {
+    if (!answer.is_error()) continue;
+    failure = failure_from_error_reply(answer.text());
     failure.detail = "AUTH or SELECT was refused";
     return fail(std::move(failure));
   }
@@ -220,7 +189,7 @@ void ConnectAttempt::greet(Time until) {
     failure.code = Errc::kConnectFailed;
     return fail(std::move(failure));
   }
-  if (greetings_.size() >= expected_greetings_) {
+  if (answers_.size() >= expected_answers_) {
     connection_->has_answered = true;
     stage_ = Stage::kConnected;
     return;

@@ -1,120 +1,82 @@
 #include "transport/connection.hpp"
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
-
-#include <algorithm>
 #include <array>
-#include <cerrno>
 #include <new>
 #include <string_view>
 #include <system_error>
-
-#include "transport/wait_word.hpp"
+#include <utility>
 
 namespace tollgate::inline v0 {
 namespace {
 
-redisContext* adopt(int descriptor) {
-  redisContext* const context = redisConnectFd(descriptor);
-  if (context == nullptr || context->err != 0) {
-    if (context != nullptr) redisFree(context);
-    ::close(descriptor);
-    throw std::bad_alloc{};
-  }
-  return context;
-}
+// Taken once, so that the first exchanges of a connection are sent without memory being taken.
+constexpr std::size_t kOutgoingRoom = 4096;
 
-// The longest that a recv may block. The kernel's timeout overshoots, so the end of a wait is polled for.
-constexpr std::chrono::milliseconds kReceiveTimeout{20};
-
-bool make_blocking(int descriptor) noexcept {
-  const timeval timeout{0, std::chrono::microseconds{kReceiveTimeout}.count()};
-  return ::setsockopt(descriptor, SOL_SOCKET, SO_RCVTIMEO, &timeout, sizeof timeout) == 0 &&
-         ::fcntl(descriptor, F_SETFL, 0) == 0;
-}
-
-// At once; the next call reads on. A peer that floods would be read for ever.
-constexpr int kMostReads = 64;
-
-bool is_unix_socket(int descriptor) noexcept {
-  int domain = AF_UNSPEC;
-  socklen_t length = sizeof domain;
-  return ::getsockopt(descriptor, SOL_SOCKET, SO_DOMAIN, &domain, &length) == 0 && domain == AF_UNIX;
-}
+// At once; the next call reads on. A peer that floods would be read without end.
+constexpr int kMaxReads = 64;
 
 }  // namespace
 
-Connection::Connection(int descriptor)
-    : context_(adopt(descriptor)), parser_(*context_->reader), may_block_(make_blocking(descriptor)) {}
+Connection::Connection(std::unique_ptr<ByteStream> stream) : stream_(std::move(stream)) {
+  outgoing.reserve(kOutgoingRoom);
+}
 
 std::size_t Connection::send() noexcept {
   std::size_t sent = 0;
   while (sent < outgoing.size()) {
-    // A peer that has closed must not raise SIGPIPE in somebody's program.
-    constexpr int kFlags = MSG_NOSIGNAL | MSG_DONTWAIT;
-    const ssize_t count = ::send(descriptor(), outgoing.data() + sent, outgoing.size() - sent, kFlags);
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      closing = errno != EAGAIN && errno != EWOULDBLOCK;
+    const auto result = stream_->send(std::string_view{outgoing}.substr(sent));
+    if (result.status != ByteStream::Status::kOk) {
+      closing = result.status != ByteStream::Status::kAgain;
       break;
     }
-    sent += static_cast<std::size_t>(count);
+    sent += result.count;
   }
   return sent;
 }
 
-bool Connection::wait(Deadline deadline, bool for_write) const noexcept {
-  pollfd entry{descriptor(), static_cast<short>(for_write ? POLLIN | POLLOUT : POLLIN), 0};
-  for (;;) {
-    const auto left = std::max(deadline - std::chrono::steady_clock::now(), Deadline::duration::zero());
-    const timespec timeout = to_timespec(left);
-    const int ready = ::ppoll(&entry, 1, &timeout, nullptr);
-    if (ready > 0) return true;
-    if (ready == 0) return false;
-    if (errno != EINTR) return true;  // whatever is wrong, reading will tell
-  }
-}
+Failure Connection::receive(std::vector<Reply>& replies) noexcept { return read(false, replies); }
 
-Failure Connection::receive(std::vector<Reply>& replies) { return read(MSG_DONTWAIT, replies); }
-
-Failure Connection::wait_and_receive(Deadline deadline, bool for_write, std::vector<Reply>& replies) {
-  if (may_block_ && !for_write && deadline - std::chrono::steady_clock::now() > 2 * kReceiveTimeout) {
-    return read(0, replies);
+Failure Connection::wait_and_receive(Deadline deadline, bool for_write, std::vector<Reply>& replies) noexcept {
+  const auto longest = stream_->longest_wait();
+  if (longest.count() > 0 && !for_write && deadline - std::chrono::steady_clock::now() > 2 * longest) {
+    return read(true, replies);
   }
   return wait(deadline, for_write) ? receive(replies) : Failure{};
 }
 
-/// A server that expects TLS takes the first request for a broken handshake: it resets the connection, or sends an
-/// alert record first (RFC 8446, section 6), which begins with 0x15 0x03.
-Failure Connection::failed(Errc code, std::string detail) const {
-  if (!has_received_ && !is_unix_socket(descriptor())) {
-    detail += " before its first reply; perhaps the server expects TLS (rediss://)";
-  }
-  return {code, true, std::move(detail)};
-}
-
-/// `flags` are those of the first recv; the others never wait.
-Failure Connection::read(int flags, std::vector<Reply>& replies) {
+/// `may_wait` is for the first read alone.
+Failure Connection::read(bool may_wait, std::vector<Reply>& replies) noexcept {
   std::array<char, 16'384> buffer;
-  for (int reads = 0; reads < kMostReads; ++reads, flags = MSG_DONTWAIT) {
-    const ssize_t count = ::recv(descriptor(), buffer.data(), buffer.size(), flags);
-    if (count == 0) return failed(Errc::kConnectionLost, "Redis closed the connection");
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return {};
-      return failed(Errc::kConnectionLost, std::system_category().message(errno));
+  try {
+    for (int reads = 0; reads < kMaxReads; ++reads, may_wait = false) {
+      const auto result = stream_->receive(buffer, may_wait);
+      switch (result.status) {
+        case ByteStream::Status::kAgain: return {};
+        case ByteStream::Status::kClosed: return lost("Redis closed it");
+        case ByteStream::Status::kFailed: return lost(std::system_category().message(result.error).c_str());
+        case ByteStream::Status::kOk: break;
+      }
+      has_received_ = true;
+      const std::string_view bytes{buffer.data(), result.count};
+      if (!parser_.feed(bytes, replies)) {
+        // A TLS server may answer a request, a broken handshake to it, with an alert record (RFC 8446, section 6).
+        const bool is_tls_alert = bytes.starts_with("\x15\x03");
+        return {Errc::kProtocol, true,
+                is_tls_alert ? "the bytes are a TLS alert; does it expect TLS (rediss://)?"
+                             : "the bytes are no RESP2 reply"};
+      }
+      if (result.count < buffer.size()) break;
     }
-    const std::string_view bytes{buffer.data(), static_cast<std::size_t>(count)};
-    if (!has_received_ && bytes.starts_with("\x15\x03")) return failed(Errc::kProtocol, "Redis sent a TLS alert");
-    has_received_ = true;
-    if (!parser_.feed(bytes, replies)) return failed(Errc::kProtocol, "the bytes are no RESP2 reply");
-    if (static_cast<std::size_t>(count) < buffer.size()) break;
+  } catch (const std::bad_alloc&) {  // replies are lost, and with them the order of those that follow
+    return {Errc::kConnectionLost, true, "out of memory"};
   }
   return {};
+}
+
+Failure Connection::lost(const char* why) const {
+  std::string detail = why;
+  if (!has_received_) detail += " before it sent anything; does it expect TLS (rediss://)?";
+  return {Errc::kConnectionLost, true, std::move(detail)};
 }
 
 }  // namespace tollgate::inline v0

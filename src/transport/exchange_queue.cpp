@@ -1,9 +1,10 @@
 #include "transport/exchange_queue.hpp"
 
 #include <algorithm>
+#include <new>
 #include <utility>
 
-#include "transport/resp_encoder.hpp"
+#include "values/failures.hpp"
 
 namespace tollgate::inline v0 {
 namespace {
@@ -17,27 +18,34 @@ bool only_expires(const CommandBatch& batch) {
   return true;
 }
 
+/// Whether `bytes` more fit into `out` without, or after, growing it.
+bool make_room(std::string& out, std::size_t bytes) noexcept {
+  try {
+    const std::size_t needed = out.size() + bytes;
+    if (needed > out.capacity()) out.reserve(std::max(needed, 2 * out.capacity()));
+    return true;
+  } catch (const std::bad_alloc&) {
+    return false;
+  }
+}
+
 }  // namespace
 
-ExchangeQueue::Handle ExchangeQueue::take(std::list<Exchange>& idle) {
-  if (idle.empty()) idle.emplace_back();
+ExchangeQueue::Handle ExchangeQueue::take(ExchangeList& idle) {
+  if (idle.empty()) {
+    idle.emplace_back();
+    idle.begin()->self = idle.begin();
+  }
   return idle.begin();
 }
 
-ExchangeQueue::Handle ExchangeQueue::borrow() {
-  const Handle exchange = take(idle_calls_);
-  done_.splice(done_.end(), idle_calls_, exchange);
-  exchange->stage = Exchange::Stage::kDone;
-  exchange->wake.reset();
-  return exchange;
-}
-
-ExchangeQueue::Handle ExchangeQueue::add(std::list<Exchange>& idle, Serial serial, std::string_view bytes,
-                                         std::size_t expected) {
+ExchangeQueue::Handle ExchangeQueue::add(ExchangeList& idle, Serial serial, std::string_view bytes,
+                                         std::size_t expected, bool first) {
   const Handle exchange = take(idle);
   exchange->bytes.assign(bytes);
+  exchange->result.replies.reserve(expected);
   exchange->counted_bytes = bytes.size();
-  pending_.splice(pending_.end(), idle, exchange);
+  pending_.splice(first ? pending_.begin() : pending_.end(), idle, exchange);
   exchange->stage = Exchange::Stage::kPending;
   exchange->serial = serial;
   exchange->expected = expected;
@@ -50,8 +58,8 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch&
                                                              std::string_view bytes,
                                                              const std::shared_ptr<ReplyHandler>& handler) {
   if (calls_ >= kMaxExchanges || call_bytes_ + bytes.size() > kMaxBytes) return std::nullopt;
-  const Handle exchange = add(idle_calls_, serial, bytes, batch.size());
-  exchange->waited_for = true;
+  const Handle exchange = add(idle_calls_, serial, bytes, batch.size(), false);
+  exchange->awaited = true;
   exchange->posted = false;
   exchange->batch = &batch;
   exchange->handler = handler;
@@ -61,22 +69,28 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_call(const CommandBatch&
 }
 
 std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
-                                                             std::shared_ptr<ReplyHandler>& handler) {
-  if (posted() >= (only_expires(batch) ? 2 : 1) * kMaxExchanges) return std::nullopt;
-  const Handle exchange = add(idle_posts_, serial, bytes, batch.size());
-  exchange->waited_for = false;
+                                                             std::shared_ptr<ReplyHandler>& handler, bool first) {
+  const std::size_t factor = only_expires(batch) ? 2 : 1;
+  if (posted() >= factor * kMaxExchanges || posted_commands_ + batch.size() > factor * kMaxPostedCommands ||
+      posted_bytes_ + bytes.size() > factor * kMaxPostedBytes) {
+    return std::nullopt;
+  }
+  const Handle exchange = add(idle_posts_, serial, bytes, batch.size(), first);
+  exchange->awaited = false;
   exchange->posted = true;
   exchange->own_batch = std::move(batch);
   exchange->batch = &exchange->own_batch;
   exchange->handler = std::move(handler);
+  posted_commands_ += exchange->own_batch.size();
+  posted_bytes_ += bytes.size();
   posted_.fetch_add(1, std::memory_order_relaxed);
   return exchange;
 }
 
-bool ExchangeQueue::has_abandoned(std::string_view key) const {
+bool ExchangeQueue::has_abandoned(std::string_view key) const noexcept {
   if (abandoned_ == 0) return false;
   const auto names_key = [key](const Exchange& exchange) {
-    if (exchange.waited_for || exchange.posted) return false;
+    if (exchange.awaited || exchange.posted) return false;
     for (std::size_t i = 0; i < exchange.batch->size(); ++i) {
       if ((*exchange.batch)[i].key == key) return true;
     }
@@ -86,23 +100,29 @@ bool ExchangeQueue::has_abandoned(std::string_view key) const {
          std::any_of(pending_.begin(), pending_.end(), names_key);
 }
 
-void ExchangeQueue::take_pending(std::chrono::steady_clock::time_point now, std::string& out) {
-  std::size_t place = in_flight_.size();
-  for (Exchange& exchange : pending_) {
-    out += exchange.bytes;
-    exchange.stage = Exchange::Stage::kInFlight;
-    exchange.sent_at = now;
-    exchange.place = ++place;
+void ExchangeQueue::take_pending(std::chrono::steady_clock::time_point now, std::string& out,
+                                 FinishedExchanges& finished) noexcept {
+  while (!pending_.empty()) {
+    const Handle exchange = pending_.begin();
+    if (!make_room(out, exchange->bytes.size())) {
+      if (!out.empty()) return;  // what is in there is sent first
+      fail(pending_, exchange, {Errc::kOverloaded, false, "out of memory"}, finished);
+      continue;
+    }
+    out += exchange->bytes;
+    exchange->stage = Exchange::Stage::kInFlight;
+    exchange->sent_at = now;
+    exchange->place = in_flight_.size() + 1;
+    in_flight_.splice(in_flight_.end(), pending_, exchange);
   }
-  in_flight_.splice(in_flight_.end(), pending_);
 }
 
-std::size_t ExchangeQueue::put_back(std::size_t unsent, std::vector<Handle>& finished) {
+std::size_t ExchangeQueue::put_back(std::size_t unsent, FinishedExchanges& finished) noexcept {
   while (!in_flight_.empty() && unsent >= in_flight_.back().bytes.size() && unsent > 0) {
     const Handle last = std::prev(in_flight_.end());
     unsent -= last->bytes.size();
-    if (!last->waited_for && !last->posted) {  // given up meanwhile: it is withdrawn after all
-      fail(in_flight_, last, {Errc::kTimeout, false, "withdrawn before it was sent"}, finished);
+    if (!last->awaited && !last->posted) {  // given up meanwhile: it is withdrawn after all
+      fail(in_flight_, last, {Errc::kTimeout, false}, finished);
       continue;
     }
     last->stage = Exchange::Stage::kPending;
@@ -111,28 +131,37 @@ std::size_t ExchangeQueue::put_back(std::size_t unsent, std::vector<Handle>& fin
   return unsent;
 }
 
-bool ExchangeQueue::deliver(Reply reply, std::vector<Handle>& finished) {
-  if (in_flight_.empty()) return false;
-  const Handle front = in_flight_.begin();
-  Replies& replies = front->result.replies;
-  if (front->retried) {
-    while (front->refill < replies.size() && !is_noscript(replies[front->refill])) ++front->refill;
+bool ExchangeQueue::take_reply(Handle exchange, Reply reply) {
+  Replies& replies = exchange->result.replies;
+  if (exchange->retried) {
+    while (exchange->refill < replies.size() && !is_noscript(replies[exchange->refill])) ++exchange->refill;
   }
-  const std::size_t place = front->retried ? front->refill++ : replies.size();
-  if (!take_answer((*front->batch)[place], serial_of(front->serial, place), reply)) return false;
-  if (front->retried) {
+  const std::size_t place = exchange->retried ? exchange->refill++ : replies.size();
+  if (!take_answer((*exchange->batch)[place], serial_of(exchange->serial, place), reply)) return false;
+  if (exchange->retried) {
     replies[place] = std::move(reply);
   } else {
     replies.push_back(std::move(reply));
   }
-  if (--front->expected > 0) return true;
-  if (!retry_without_cache(front)) finish(in_flight_, front, finished);
   return true;
 }
 
-/// Redis does not know a script (it was restarted, or its cache flushed): it certainly did not run it, so it is sent
-/// again, once, as a whole. Any other error is an answer.
-bool ExchangeQueue::retry_without_cache(Handle exchange) {
+bool ExchangeQueue::deliver(Reply reply, FinishedExchanges& finished) noexcept {
+  if (in_flight_.empty()) return false;
+  const Handle front = in_flight_.begin();
+  try {
+    if (!take_reply(front, std::move(reply))) return false;
+    if (--front->expected > 0 || retry_with_source(front)) return true;
+  } catch (const std::bad_alloc&) {
+    return false;  // the reply is lost
+  }
+  finish(in_flight_, front, finished);
+  return true;
+}
+
+/// Redis has no such script (it was restarted, or its scripts flushed): it certainly did not run it, so it is sent
+/// again, once, with its source. Any other error is an answer.
+bool ExchangeQueue::retry_with_source(Handle exchange) {
   if (exchange->retried) return false;
   std::size_t missing = 0;
   for (std::size_t i = 0; i < exchange->result.replies.size(); ++i) {
@@ -149,72 +178,108 @@ bool ExchangeQueue::retry_without_cache(Handle exchange) {
   return true;
 }
 
-void ExchangeQueue::finish(std::list<Exchange>& from, Handle exchange, std::vector<Handle>& finished) {
+void ExchangeQueue::finish(ExchangeList& from, Handle exchange, FinishedExchanges& finished) noexcept {
   if (exchange->posted) {
+    posted_commands_ -= exchange->own_batch.size();
+    posted_bytes_ -= exchange->counted_bytes;
     posted_.fetch_sub(1, std::memory_order_relaxed);
   } else {
     --calls_;
-    if (!exchange->waited_for) --abandoned_;
+    if (!exchange->awaited) --abandoned_;
     call_bytes_ -= exchange->counted_bytes;
   }
   exchange->stage = Exchange::Stage::kDone;
   done_.splice(done_.end(), from, exchange);
-  finished.push_back(exchange);
+  finished.push_back(*exchange);
 }
 
-void ExchangeQueue::fail(std::list<Exchange>& from, Handle exchange, Failure failure, std::vector<Handle>& finished) {
-  // Of a batch whose scripts are sent again, the other commands have been executed.
-  if (exchange->expected < exchange->batch->size()) failure.may_have_executed = true;
+void ExchangeQueue::fail(ExchangeList& from, Handle exchange, const Failure& failure,
+                         FinishedExchanges& finished) noexcept {
   exchange->result.replies.clear();
-  exchange->result.failure = std::move(failure);
+  exchange->result.failure = detail::copy_of(failure);
+  // Of a batch whose scripts are sent again, the other commands have been executed.
+  if (exchange->expected < exchange->batch->size()) exchange->result.failure.may_have_executed = true;
   finish(from, exchange, finished);
 }
 
-void ExchangeQueue::fail_in_flight(const Failure& failure, std::vector<Handle>& finished) {
+void ExchangeQueue::fail_in_flight(const Failure& failure, FinishedExchanges& finished) noexcept {
   while (!in_flight_.empty()) fail(in_flight_, in_flight_.begin(), failure, finished);
 }
 
-void ExchangeQueue::fail_pending_calls(const Failure& failure, std::vector<Handle>& finished) {
-  for (Handle exchange = pending_.begin(); exchange != pending_.end();) {
+void ExchangeQueue::fail_all(ExchangeList& from, bool posted, const Failure& failure,
+                             FinishedExchanges& finished) noexcept {
+  for (Handle exchange = from.begin(); exchange != from.end();) {
     const Handle next = std::next(exchange);
-    if (!exchange->posted) fail(pending_, exchange, failure, finished);
+    if (exchange->posted == posted) fail(from, exchange, failure, finished);
     exchange = next;
   }
 }
 
-void ExchangeQueue::fail_pending_posts(const Failure& failure, std::vector<Handle>& finished) {
-  for (Handle exchange = pending_.begin(); exchange != pending_.end();) {
-    const Handle next = std::next(exchange);
-    if (exchange->posted) fail(pending_, exchange, failure, finished);
-    exchange = next;
-  }
+void ExchangeQueue::fail_pending_calls(const Failure& failure, FinishedExchanges& finished) noexcept {
+  fail_all(pending_, false, failure, finished);
 }
 
-bool ExchangeQueue::give_up(Handle exchange) {
+void ExchangeQueue::fail_pending_posts(const Failure& failure, FinishedExchanges& finished) noexcept {
+  fail_all(pending_, true, failure, finished);
+}
+
+void ExchangeQueue::fail_pending(Handle exchange, const Failure& failure, FinishedExchanges& finished) noexcept {
+  fail(pending_, exchange, failure, finished);
+}
+
+ExchangeQueue::GivenUp ExchangeQueue::give_up(Handle exchange) noexcept {
   const bool untouched = exchange->expected == exchange->batch->size();
   if (exchange->stage == Exchange::Stage::kPending && untouched) {
-    std::vector<Handle> withdrawn;
+    FinishedExchanges withdrawn;
     finish(pending_, exchange, withdrawn);
     release(exchange);
-    return false;
+    return GivenUp::kWithdrawn;
   }
-  exchange->own_batch = *exchange->batch;
+  try {
+    exchange->own_batch = *exchange->batch;
+  } catch (const std::bad_alloc&) {
+    return GivenUp::kNoMemory;
+  }
   exchange->batch = &exchange->own_batch;
-  exchange->waited_for = false;
+  exchange->awaited = false;
   ++abandoned_;
-  return true;
+  return GivenUp::kAbandoned;
 }
 
-std::optional<ExchangeQueue::Handle> ExchangeQueue::oldest_waiter() {
-  for (std::list<Exchange>* list : {&in_flight_, &pending_}) {
-    const auto waiter = std::find_if(list->begin(), list->end(), [](const Exchange& e) { return e.waited_for; });
-    if (waiter != list->end()) return waiter;
+std::optional<ExchangeQueue::Post> ExchangeQueue::take_pending_post() noexcept {
+  const auto post = std::find_if(pending_.begin(), pending_.end(), [](const Exchange& e) { return e.posted; });
+  if (post == pending_.end()) return std::nullopt;
+  Post taken{std::move(post->own_batch), std::move(post->handler)};
+  posted_commands_ -= taken.batch.size();
+  post->own_batch = {};
+  FinishedExchanges finished;
+  finish(pending_, post, finished);
+  release(post);
+  return taken;
+}
+
+void ExchangeQueue::discard_pending(const ReplyHandler& handler) noexcept {
+  for (Handle exchange = pending_.begin(); exchange != pending_.end();) {
+    const Handle next = std::next(exchange);
+    if (exchange->posted && exchange->handler.get() == &handler) {
+      FinishedExchanges discarded;
+      finish(pending_, exchange, discarded);
+      release(exchange);
+    }
+    exchange = next;
+  }
+}
+
+std::optional<ExchangeQueue::Handle> ExchangeQueue::oldest_awaited() noexcept {
+  for (ExchangeList* list : {&in_flight_, &pending_}) {
+    const auto call = std::find_if(list->begin(), list->end(), [](const Exchange& e) { return e.awaited; });
+    if (call != list->end()) return call;
   }
   return std::nullopt;
 }
 
-void ExchangeQueue::release(Handle exchange) {
-  if (exchange->posted && idle_posts_.size() >= kMostIdlePosts) {
+void ExchangeQueue::release(Handle exchange) noexcept {
+  if (exchange->posted && idle_posts_.size() >= kMaxIdlePosts) {
     done_.erase(exchange);
     return;
   }
@@ -223,7 +288,7 @@ void ExchangeQueue::release(Handle exchange) {
   exchange->batch = nullptr;
   exchange->result.replies.clear();
   exchange->result.failure = {};
-  std::list<Exchange>& idle = exchange->posted ? idle_posts_ : idle_calls_;
+  ExchangeList& idle = exchange->posted ? idle_posts_ : idle_calls_;
   idle.splice(idle.begin(), done_, exchange);
 }
 

@@ -1,10 +1,12 @@
 /// One connection for any number of threads, without a thread of its own and without a lock held during I/O.
 ///
 /// Two roles pass between the callers. The *driver* is one of them at a time: it connects, receives, hands replies to
-/// exchanges, wakes their callers, and passes the role on when its own reply is there. The *writer* is whoever sends
-/// what has been appended; one at a time. While nearly nothing is in flight, or when the network is slow, each caller
-/// sends at once; otherwise the bytes are left to the driver, who sends them before it wakes callers and receives next:
-/// so batches form by themselves exactly when there is load.
+/// exchanges, wakes their callers, and passes the role on when its own reply is there. The *writer* is the thread that
+/// sends what has been appended; one at a time. While nearly nothing is in flight, or when the network is slow, each
+/// caller sends at once; otherwise the bytes are left to the driver, which sends them before it wakes callers and
+/// receives next: so batches form by themselves exactly when there is load.
+///
+/// pipeline.cpp has what callers ask for, pipeline_driver.cpp the driver's and the writer's work.
 /// Thread safety: every public function may be called from all threads.
 #pragma once
 
@@ -12,19 +14,20 @@
 #include <chrono>
 #include <memory>
 #include <mutex>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "tollgate/client_options.hpp"
-#include "transport/circuit_breaker.hpp"
+#include "tollgate/redis_client.hpp"
+#include "transport/client_events.hpp"
 #include "transport/connect_attempt.hpp"
 #include "transport/connection.hpp"
 #include "transport/exchange_queue.hpp"
+#include "transport/round_trip.hpp"
+#include "transport/script_preload.hpp"
+#include "transport/server_health.hpp"
 #include "transport/yields.hpp"
-#include "values/counters.hpp"
-#include "values/event_queue.hpp"
 #include "values/url.hpp"
 
 namespace tollgate::inline v0 {
@@ -33,107 +36,129 @@ class Pipeline {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// `client` is what handlers are given.
-  Pipeline(RedisClient& client, Url url, const ClientOptions& options, Greeting greeting);
+  /// What the connections of one client share; it outlives them.
+  struct Shared {
+    RedisClient& client;  // passed to handlers
+    const Url url;
+    const ClientOptions options;
+    ClientEvents events;
+    const std::shared_ptr<ScriptPreload> scripts;
+  };
+
+  Pipeline(Shared& shared, Handshake handshake);
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
   /// As RedisClient::execute, called at `now`.
   BatchResult execute(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
+
+  /// Scripts are sent with their source, so that Redis runs them at once and in order: a call that follows sees their
+  /// effect, also where Redis had forgotten its scripts.
+  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
+  bool drain(Time deadline);
+  /// What is left fails. No function may be called afterwards.
+  void close() noexcept;
+
   /// Whether there is a connection to be used. If not, makes a step towards one, without waiting.
   bool is_connected();
-  /// Hands out what has come in for nobody who waits, without waiting. False while some of it is still to come.
-  /// `redis_answers`: others are answered at this time; what does not come within the command timeout then never will,
-  /// and the connection is given up.
-  bool attend(bool redis_answers);
-  /// The error reply, if there is one, by which Redis says that it cannot serve anybody now.
-  [[nodiscard]] static Failure inability_in(const Replies& replies);
-  /// A call at `since` has failed on another connection to the same server: the circuit breaker takes it for one here.
-  void note_failure_elsewhere(const Failure& failure, Time since);
+  /// Waits for a connection until `until`, or until an attempt has failed. Throws std::bad_alloc.
+  bool wait_for_connection(Time until);
+
+  /// Whether the server answers other connections at this time.
+  enum class Server : std::uint8_t { kAnswers, kFails, kUnknown };
+
+  /// Delivers replies to posts and abandoned calls, which no thread waits for, without waiting. False while some are
+  /// still to come. What does not come within the command timeout while the server answers others never will, and the
+  /// connection is given up.
+  bool collect_late_replies(Server server);
+  /// Whether a call has timed out, and the connection has been silent for the command timeout since: its peer may be
+  /// gone without a word.
+  [[nodiscard]] bool is_silent();
   /// What is on the connection is in doubt.
   void give_up_connection(std::string why);
+  /// Moves posts that have not been sent to `other`, in their order.
+  void move_pending_posts_to(Pipeline& other);
+
+  /// A call at `since` has failed on another connection to the same server: the circuit breaker takes it for one here.
+  void note_failure_elsewhere(const Failure& failure, Time since);
+  [[nodiscard]] bool circuit_is_open() const noexcept { return health_.is_open(); }
+
+  /// The primary connection's changes are the client's, and are reported.
+  void set_primary(bool is_primary) noexcept { is_primary_.store(is_primary, std::memory_order_relaxed); }
+
   /// Whether something posted has not been answered yet: a call on another connection might overtake it.
   [[nodiscard]] bool has_posts_under_way() const noexcept { return queue_.posted() > 0; }
+  /// Whether posts or abandoned calls have not ended.
+  [[nodiscard]] bool has_unattended() {
+    const Lock lock{mutex_};
+    return queue_.unattended() > 0;
+  }
   /// Whether a call in doubt about `key` is still on the connection.
   [[nodiscard]] bool has_abandoned(std::string_view key) {
     const Lock lock{mutex_};
     return queue_.has_abandoned(key);
   }
-  [[nodiscard]] bool circuit_is_open() const noexcept { return circuit_is_open_.load(std::memory_order_relaxed); }
-  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
-  bool drain(Time deadline);
-  /// All but the latencies and failures of calls.
-  [[nodiscard]] ClientStats stats() const noexcept;
-  /// What is left fails. Nothing may be asked afterwards.
-  void close();
-
-  /// In a forked child, on the inherited object, whose lock may be held for ever: closes the descriptor, and only that.
-  void close_in_child() noexcept;
 
  private:
   using Lock = std::unique_lock<std::mutex>;
   using Handle = ExchangeQueue::Handle;
-  using Handles = std::vector<Handle>;
+  class CallScope;
+  class DriverScope;
 
-  enum Counter : std::size_t { kFailedAtOnce, kPosted, kConnects, kDisconnects, kCircuitOpened, kCounters };
-
-  BatchResult carry(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
-  template <class Done>
-  void drive(Lock& lock, Time until, Done done);
-  void look_after_silence(Lock& lock, Time now, bool also_with_replies_due);
-  void establish(Lock& lock, Time until);
-  void step_towards_connection(Lock& lock);
-  void receive(Lock& lock, Time until);
-  void take_in(Lock& lock, Time now, Failure failure);
-  void write(Lock& lock);
+  // pipeline.cpp
+  BatchResult run_call(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late,
+                       bool& late_follows);
+  BatchResult time_out(Lock& lock, CallScope& call, Time now, Time since, bool& late_follows) noexcept;
   void wait_for_turn(Lock& lock, Exchange& exchange, Time until);
-  void pass_on(Lock& lock);
-  void settle(Lock& lock, Handles& finished);
-  void tell(const Exchange& exchange);
-
-  void lose_connection(const Failure& failure, Handles& finished);
-  void drop_connection(Failure failure, Handles& finished);
-  void note_outcomes(Handles& finished);
-  void note_timeout(Time now, Time since, const Failure& failure, Handles& finished);
+  void leave(Lock& lock, Handle exchange) noexcept;
+  void hand_over(Lock& lock) noexcept;
+  void note_timeout(Time now, Time since, const Failure& failure, FinishedExchanges& finished) noexcept;
   void end_probe() noexcept;
-  void circuit_changed(CircuitBreaker::Change change, const Failure& failure, Handles& finished);
-  void report(EventKind kind, Failure failure = {});
-  [[nodiscard]] double random() { return std::uniform_real_distribution<double>{0.0, 1.0}(random_); }
+
+  // pipeline_driver.cpp
+  void drive(Lock& lock, Time until, const Exchange* call);
+  [[nodiscard]] bool has_driven_enough(const Exchange* call) const noexcept;
+  void step_towards_connection(Lock& lock);
+  void establish(Lock& lock, Time until);
+  void preload_scripts() noexcept;
+  void read_after_silence(Lock& lock, Time now, bool also_with_replies_due) noexcept;
+  void receive(Lock& lock, Time until) noexcept;
+  void process_replies(Lock& lock, Time now, Failure failure) noexcept;
+  void write(Lock& lock) noexcept;
+  void finish(Lock& lock, FinishedExchanges& finished) noexcept;
+  void notify(const Exchange& exchange) noexcept;
+  void note_outcome(const Exchange& exchange, FinishedExchanges& finished) noexcept;
+  void circuit_changed(ServerHealth::Change change, const Failure& failure, FinishedExchanges& finished) noexcept;
+  void lose_connection(const Failure& failure, FinishedExchanges& finished) noexcept;
+  void drop_connection(const Failure& failure, FinishedExchanges& finished) noexcept;
+  void report(EventKind kind, const Failure& failure = {}) noexcept;
+  void count(ClientEvents::Counter counter) noexcept;
+  [[nodiscard]] static bool is_in_handler() noexcept;
   [[nodiscard]] bool may_connect(Time now) const noexcept;
   [[nodiscard]] bool may_write() const noexcept;
   [[nodiscard]] bool can_write_something() const noexcept;
   [[nodiscard]] bool writes_at_once() const noexcept;
-  void note_round_trip(Time now);
 
-  RedisClient& client_;
-  const Url url_;
-  const ClientOptions options_;
+  Shared& shared_;
+  const Handshake handshake_;
 
   std::mutex mutex_;  // guards everything below; what only the driver touches says so
   ExchangeQueue queue_;
-  const Exchange* driver_ = nullptr;
+  const void* driver_ = nullptr;  // the driver's exchange, or its DriverScope where it has none
   std::shared_ptr<Connection> connection_;
   std::unique_ptr<ConnectAttempt> attempt_;  // advanced by the driver, without the lock
-  CircuitBreaker breaker_;
+  ServerHealth health_;
   const Exchange* probe_ = nullptr;  // the call that is to show whether the circuit can be closed
-  Failure refusal_;                  // while it is open
-  Time overdue_at_ = Time::max();    // when what attend() waits for will have been waited for in vain
+  Time overdue_at_ = Time::max();    // when collect_late_replies() gives up the connection
   Time connected_at_ = Time::min();
-  Time last_read_ = Time::min();   // when somebody last looked for replies
+  Time last_read_ = Time::min();   // when a thread last looked for replies
   Time last_heard_ = Time::min();  // and last found some
-  // The network's share of the last round trips: falls at once and rises slowly, for any may have waited for a CPU.
-  std::chrono::nanoseconds round_trip_{0};
-  std::vector<Reply> replies_;  // the driver's, without the lock
-  Handles finished_;            // the driver's, without the lock
-  std::minstd_rand random_;
-  std::atomic<int> descriptor_{-1};
-  std::atomic<bool> circuit_is_open_{false};
-  const Greeting greeting_;
+  RoundTrip round_trip_;
+  std::vector<Reply> replies_;              // the driver's, without the lock
+  std::atomic<bool> has_timed_out_{false};  // a call in flight, and nothing was heard since
+  std::atomic<bool> is_primary_{false};
   Yields yields_;
-
-  detail::EventQueue events_;
-  detail::Counters<kCounters> counters_;
 };
 
 }  // namespace tollgate::inline v0

@@ -76,21 +76,21 @@ redisReplyObjectFunctions make_functions() {
 
 }  // namespace
 
-ReplyParser::ReplyParser(redisReader& reader) : reader_(reader) {
-  static redisReplyObjectFunctions functions = make_functions();
-  reader_.fn = &functions;
-  reader_.privdata = &root_;
+ReplyParser::ReplyParser() {
+  static redisReplyObjectFunctions functions = make_functions();  // trivially destructible
+  reader_.reset(redisReaderCreateWithFunctions(&functions));
+  if (!reader_) throw std::bad_alloc{};
+  reader_->privdata = &root_;
 }
 
 bool ReplyParser::feed(std::string_view bytes, std::vector<Reply>& out) {
-  if (redisReaderFeed(&reader_, bytes.data(), bytes.size()) != REDIS_OK) return false;
+  if (redisReaderFeed(reader_.get(), bytes.data(), bytes.size()) != REDIS_OK) return false;
   unfinished_ += bytes.size();
   for (;;) {
     void* reply = nullptr;
-    if (redisReaderGetReply(&reader_, &reply) != REDIS_OK) return false;
-    const std::size_t unread = reader_.len - reader_.pos;
-    if (reply == nullptr) return unread <= kMaxString && unfinished_ <= kMaxReply;
-    unfinished_ = unread;
+    if (redisReaderGetReply(reader_.get(), &reply) != REDIS_OK) return false;
+    if (reply == nullptr) return unread() <= kMaxString && unfinished_ <= kMaxReply;
+    unfinished_ = unread();
     out.push_back(std::move(root_));
   }
 }

@@ -5,6 +5,7 @@
 #include <hiredis/hiredis.h>
 
 #include <cstddef>
+#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -14,18 +15,25 @@ namespace tollgate::inline v0 {
 
 class ReplyParser {
  public:
-  /// Takes over the builders of `reader`, which must outlive the parser.
-  explicit ReplyParser(redisReader& reader);
+  /// Throws std::bad_alloc.
+  ReplyParser();
   ReplyParser(const ReplyParser&) = delete;
   ReplyParser& operator=(const ReplyParser&) = delete;
 
-  /// Appends to `out` the replies that `bytes` complete. False when the bytes are no RESP2, or when they begin a
-  /// reply that is larger than any that tollgate asks for (a string of 1 MiB, 4 MiB in all); then the parser is done
-  /// for.
+  /// Appends to `out` the replies that `bytes` complete. False when the bytes are no RESP2, when they begin a reply
+  /// that is larger than any that tollgate asks for (a string of 1 MiB, 4 MiB in all), or when memory is short; then,
+  /// and when std::bad_alloc is thrown, the parser must not be used any more.
   [[nodiscard]] bool feed(std::string_view bytes, std::vector<Reply>& out);
 
+  /// Bytes that are kept until the reply that they belong to is complete.
+  [[nodiscard]] std::size_t unread() const noexcept { return reader_->len - reader_->pos; }
+
  private:
-  redisReader& reader_;
+  struct FreeReader {
+    void operator()(redisReader* reader) const noexcept { redisReaderFree(reader); }
+  };
+
+  std::unique_ptr<redisReader, FreeReader> reader_;
   std::size_t unfinished_ = 0;  // bytes since the last complete reply
   Reply root_;                  // the reply being built: the builders point into it
 };

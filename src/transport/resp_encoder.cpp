@@ -19,22 +19,30 @@ class Decimal {
   std::size_t size_;
 };
 
-void append_header(std::string& out, char type, std::size_t count) {
-  out += type;
-  out += Decimal{count}.view();
-  out += "\r\n";
+// `Out` is std::string or RespBuffer.
+
+template <class Out>
+void append_header(Out& out, char type, std::size_t count) {
+  out.append(std::string_view{&type, 1});
+  out.append(Decimal{count}.view());
+  out.append(std::string_view{"\r\n"});
 }
 
-void append_bulk(std::string& out, std::string_view text) {
+template <class Out>
+void append_bulk(Out& out, std::string_view text) {
   append_header(out, '$', text.size());
-  out += text;
-  out += "\r\n";
+  out.append(text);
+  out.append(std::string_view{"\r\n"});
 }
 
-void append_bulk(std::string& out, std::int64_t number) { append_bulk(out, Decimal{number}.view()); }
+template <class Out>
+void append_bulk(Out& out, std::int64_t number) {
+  append_bulk(out, Decimal{number}.view());
+}
 
-void append_script(std::string& out, const Command& command, Serial serial, ScriptForm form) {
-  const std::size_t keys = command.second_key.empty() ? 1 : 2;
+template <class Out>
+void append_script(Out& out, const Command& command, Serial serial, ScriptForm form) {
+  const std::size_t keys = command.key.empty() ? 0 : command.second_key.empty() ? 1 : 2;
   append_header(out, '*', 4 + keys + command.integers.size());
   if (form == ScriptForm::kEvalSha) {
     append_bulk(out, "EVALSHA");
@@ -44,15 +52,20 @@ void append_script(std::string& out, const Command& command, Serial serial, Scri
     append_bulk(out, command.script->source);
   }
   append_bulk(out, static_cast<std::int64_t>(keys));
-  append_bulk(out, command.key);
+  if (keys > 0) append_bulk(out, command.key);
   if (keys == 2) append_bulk(out, command.second_key);
   for (const std::int64_t integer : command.integers) append_bulk(out, integer);
   append_bulk(out, std::int64_t{serial});
 }
 
-}  // namespace
+template <class Out>
+void append_words(Out& out, std::initializer_list<std::string_view> words) {
+  append_header(out, '*', words.size());
+  for (const std::string_view word : words) append_bulk(out, word);
+}
 
-void append_resp(std::string& out, const Command& command, Serial serial, ScriptForm form) {
+template <class Out>
+void append_command(Out& out, const Command& command, Serial serial, ScriptForm form) {
   const auto append_with_key = [&](std::string_view name) {
     append_header(out, '*', 2 + command.integers.size());
     append_bulk(out, name);
@@ -65,7 +78,7 @@ void append_resp(std::string& out, const Command& command, Serial serial, Script
     case Operation::kExpire: return append_with_key("EXPIRE");
     case Operation::kUnlink: return append_with_key("UNLINK");
     case Operation::kScript: return append_script(out, command, serial, form);
-    case Operation::kPing: return append_resp(out, {"PING"});
+    case Operation::kPing: return append_words(out, {"PING"});
     case Operation::kScan:
       append_header(out, '*', 6);
       append_bulk(out, "SCAN");
@@ -78,13 +91,25 @@ void append_resp(std::string& out, const Command& command, Serial serial, Script
   }
 }
 
-void append_resp(std::string& out, const CommandBatch& batch, Serial serial) {
-  for (std::size_t i = 0; i < batch.size(); ++i) append_resp(out, batch[i], serial_of(serial, i));
+template <class Out>
+void append_batch(Out& out, const CommandBatch& batch, Serial serial, ScriptForm form) {
+  for (std::size_t i = 0; i < batch.size(); ++i) append_command(out, batch[i], serial_of(serial, i), form);
 }
 
-void append_resp(std::string& out, std::initializer_list<std::string_view> words) {
-  append_header(out, '*', words.size());
-  for (const std::string_view word : words) append_bulk(out, word);
+}  // namespace
+
+void append_resp(std::string& out, const Command& command, Serial serial, ScriptForm form) {
+  append_command(out, command, serial, form);
 }
+
+void append_resp(std::string& out, const CommandBatch& batch, Serial serial, ScriptForm form) {
+  append_batch(out, batch, serial, form);
+}
+
+void append_resp(RespBuffer& out, const CommandBatch& batch, Serial serial, ScriptForm form) {
+  append_batch(out, batch, serial, form);
+}
+
+void append_resp(std::string& out, std::initializer_list<std::string_view> words) { append_words(out, words); }
 
 }  // namespace tollgate::inline v0

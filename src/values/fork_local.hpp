@@ -35,6 +35,12 @@ class ForkLocal {
     if (node->generation == fork_generation()) delete node;
   }
 
+  /// The object of this process, where it has one: null in a forked child that never used it.
+  [[nodiscard]] T* get_if_made() noexcept {
+    Node* node = current_.load(std::memory_order_acquire);
+    return node->generation == fork_generation() ? node->object.get() : nullptr;
+  }
+
   [[nodiscard]] T& get() {
     Node* node = current_.load(std::memory_order_acquire);
     if (node->generation == fork_generation()) return *node->object;

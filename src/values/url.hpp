@@ -34,6 +34,8 @@ class Url {
   [[nodiscard]] std::optional<std::chrono::milliseconds> connect_timeout() const noexcept { return connect_timeout_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> command_timeout() const noexcept { return command_timeout_; }
 
+  bool operator==(const Url&) const = default;
+
   /// `redis://host:port/db`, `unix:///path?db=N` or `memory://`: for messages. Neither user nor password.
   [[nodiscard]] std::string to_string() const;
 

@@ -18,6 +18,7 @@
 
 #include "faults/fault_test.hpp"
 #include "transport/connection.hpp"
+#include "transport/socket_stream.hpp"
 
 namespace tollgate::tests {
 namespace {
@@ -612,10 +613,17 @@ TEST_F(ConnectionFaults, AForkAmidBusyThreadsLeavesTheChildAWorkingLimiter) {
 TEST_F(ConnectionFaults, AProgramWithTheDefaultSigpipeSurvivesAPeerThatCloses) {
   const int status = exit_status_of([] {
     std::signal(SIGPIPE, SIG_DFL);
-    std::array<int, 2> ends{};
-    if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, ends.data()) != 0) return 1;
-    Connection connection{ends[0]};
-    ::close(ends[1]);
+    OpenSocket listener{AF_UNIX, SOCK_STREAM};
+    sockaddr address{.sa_family = AF_UNIX, .sa_data = {}};
+    socklen_t length = sizeof(sa_family_t);  // the kernel gives it an abstract name
+    sockaddr_storage name{};
+    if (::bind(listener.descriptor(), &address, length) != 0 || ::listen(listener.descriptor(), 1) != 0) return 1;
+    length = sizeof name;
+    ::getsockname(listener.descriptor(), reinterpret_cast<sockaddr*>(&name), &length);
+    auto socket = std::make_unique<OpenSocket>(AF_UNIX, SOCK_STREAM);
+    if (::connect(socket->descriptor(), reinterpret_cast<sockaddr*>(&name), length) != 0) return 1;
+    ::close(::accept(listener.descriptor(), nullptr, nullptr));
+    Connection connection{std::make_unique<SocketStream>(std::move(socket))};
     connection.outgoing = "GET k\r\n";
     if (connection.send() != 0 || !connection.closing) return 2;
     return 0;

@@ -158,15 +158,18 @@ TEST_F(ConnectionPoolOrder, ALateChargeOnAnyConnectionIsUndoneAlsoWhereAllCaller
   })) << counter("b");
 }
 
-// take_in() sends, without the lock, before it has sorted what is finished: a caller whose deadline comes then takes
+// finish() sends, without the lock, before it has woken the callers: a caller whose deadline comes then takes
 // its reply and leaves, and its exchange serves the next call.
 TEST_F(ConnectionPoolOrder, AnExchangeThatIsInUseAgainIsNotTakenForTheOneThatWasFinished) {
-  class Nobody final : public RedisClient {
+  class UnusedClient final : public RedisClient {
    public:
     BatchResult execute(const CommandBatch&, Deadline, const std::shared_ptr<ReplyHandler>&) override { return {}; }
     void post(CommandBatch, std::shared_ptr<ReplyHandler>) override {}
-  } nobody;
-  Pipeline pipeline{nobody, Url::parse(server_.url()), kPatient, Greeting::kAsNeeded};
+  } client;
+  const ScriptList no_scripts;
+  Pipeline::Shared shared{
+      client, Url::parse(server_.url()), kPatient, {server_.url(), nullptr}, std::make_shared<ScriptPreload>(no_scripts)};
+  Pipeline pipeline{shared, Handshake::kAsNeeded};
   const auto call = [&](const std::string& user, Clock::time_point until, const std::shared_ptr<ReplyHandler>& late) {
     return pipeline.execute(charge_of(key(user), 1), Clock::now(), until, late);
   };

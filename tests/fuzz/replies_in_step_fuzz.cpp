@@ -81,13 +81,13 @@ void run(Input& input) {
     stream.insert(stream.end(), call.answers.begin(), call.answers.end());
   }
   std::string bytes;
-  queue.take_pending({}, bytes);
+  FinishedExchanges finished;
+  queue.take_pending({}, bytes, finished);
 
   const bool falsified = !input.empty();
   for (int edits = 0; !input.empty() && !stream.empty() && edits < (pipelined ? 1 : 8); ++edits) {
     falsify(input, stream, pipelined);
   }
-  std::vector<ExchangeQueue::Handle> finished;
   for (Reply& reply : stream) {
     if (queue.deliver(std::move(reply), finished)) continue;
     require(falsified, "what Redis says is in step");

@@ -17,8 +17,7 @@ struct Parsed {
 
 /// Feeds `bytes` in pieces of `piece` bytes.
 Parsed parse(std::string_view bytes, std::size_t piece) {
-  const std::unique_ptr<redisReader, decltype(&redisReaderFree)> reader{redisReaderCreate(), redisReaderFree};
-  ReplyParser parser{*reader};
+  ReplyParser parser;
   Parsed parsed;
   while (!bytes.empty() && parsed.is_resp) {
     const std::string_view head = bytes.substr(0, piece);

@@ -46,6 +46,11 @@ class InlineVector {
   [[nodiscard]] T& operator[](std::size_t index) { return index < N ? *inside(index) : rest_[index - N]; }
   [[nodiscard]] const T& operator[](std::size_t index) const { return index < N ? *inside(index) : rest_[index - N]; }
 
+  /// Makes room, so that the next elements up to `size` in all allocate nothing.
+  void reserve(std::size_t size) {
+    if (size > N) rest_.reserve(size - N);
+  }
+
   void push_back(T value) {
     if (size_ < N) {
       std::construct_at(room_of(size_), std::move(value));

@@ -6,7 +6,9 @@
 -- KEYS[2], optional: the record of this operation, kept for ARGV[3] seconds.
 --
 -- The last of ARGV is the call's serial number, and the end of every answer: '<number> <serial>'.
+-- Called without a key it does nothing and answers '-1 <serial>': so a client loads it and learns whether it may run.
 local serial = ARGV[#ARGV]
+if not KEYS[1] then return '-1 ' .. serial end
 if KEYS[2] and redis.call('EXISTS', KEYS[2]) == 1 then return '-2 ' .. serial end
 
 local tokens, ttl = tonumber(ARGV[1]), tonumber(ARGV[2])

@@ -16,6 +16,7 @@ namespace tollgate {
 namespace {
 
 using Handle = ExchangeQueue::Handle;
+using GivenUp = ExchangeQueue::GivenUp;
 using Stage = Exchange::Stage;
 
 constexpr Serial kSerial = 65'534;  // wraps around within a batch of three
@@ -40,13 +41,19 @@ class ExchangeQueueTest : public ::testing::Test {
   }
   std::string taken() {
     std::string out;
-    queue_.take_pending({}, out);
+    queue_.take_pending({}, out, finished_);
     return out;
+  }
+  /// Those that have ended since the last call, oldest first.
+  std::vector<Handle> ended() {
+    std::vector<Handle> handles;
+    while (!finished_.empty()) handles.push_back(finished_.pop_front().self);
+    return handles;
   }
   [[nodiscard]] bool deliver(Reply reply) { return queue_.deliver(std::move(reply), finished_); }
 
   ExchangeQueue queue_;
-  std::vector<Handle> finished_;
+  FinishedExchanges finished_;
   CommandBatch get_ = [] {
     CommandBatch batch;
     batch.get("k");
@@ -70,7 +77,7 @@ TEST_F(ExchangeQueueTest, KnowsTheKeysOfCallsThatWereGivenUpAndMayBeExecuted) {
   add_post();
   taken();
   EXPECT_FALSE(queue_.has_abandoned("k"));
-  EXPECT_TRUE(queue_.give_up(waited_for));
+  EXPECT_EQ(queue_.give_up(waited_for), GivenUp::kAbandoned);
   EXPECT_TRUE(queue_.has_abandoned("k"));
   EXPECT_FALSE(queue_.has_abandoned("another"));
   EXPECT_TRUE(deliver(Reply::integer(7)));
@@ -80,7 +87,7 @@ TEST_F(ExchangeQueueTest, KnowsTheKeysOfCallsThatWereGivenUpAndMayBeExecuted) {
 }
 
 TEST_F(ExchangeQueueTest, ACallThatIsWithdrawnUnsentIsNotAbandoned) {
-  EXPECT_FALSE(queue_.give_up(add_call()));
+  EXPECT_EQ(queue_.give_up(add_call()), GivenUp::kWithdrawn);
   EXPECT_FALSE(queue_.has_abandoned("k"));
 }
 
@@ -89,9 +96,9 @@ TEST_F(ExchangeQueueTest, NotesWhenAndBehindHowManyEachWasSent) {
   const Handle first = add_call();
   const Handle second = add_call();
   std::string out;
-  queue_.take_pending(now, out);
+  queue_.take_pending(now, out, finished_);
   const Handle third = add_call();
-  queue_.take_pending(now + std::chrono::seconds{1}, out);
+  queue_.take_pending(now + std::chrono::seconds{1}, out, finished_);
   EXPECT_EQ(first->place, 1U);
   EXPECT_EQ(second->place, 2U);
   EXPECT_EQ(third->place, 3U);
@@ -112,7 +119,7 @@ TEST_F(ExchangeQueueTest, RepliesGoToExchangesInTheOrderOfTheirBytes) {
   EXPECT_FALSE(second->done());
   EXPECT_TRUE(deliver(Reply{}));
   EXPECT_TRUE(second->done());
-  EXPECT_THAT(finished_, ::testing::ElementsAre(first, second));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(first, second));
 }
 
 TEST_F(ExchangeQueueTest, AReplyToNobodyIsOutOfStep) {
@@ -130,7 +137,7 @@ TEST_F(ExchangeQueueTest, AReplyThatCannotAnswerIsOutOfStepAndCompletesNothing) 
   EXPECT_FALSE(deliver(Reply::integer(9'000)));  // the next caller's counter
   EXPECT_FALSE(charge->done());
   queue_.fail_in_flight({Errc::kProtocol, true}, finished_);
-  EXPECT_THAT(finished_, ::testing::ElementsAre(charge, next));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(charge, next));
   EXPECT_TRUE(charge->result.replies.empty());
   EXPECT_TRUE(charge->result.failure.may_have_executed);
 }
@@ -161,7 +168,7 @@ TEST_F(ExchangeQueueTest, EachScriptOfABatchHasASerialNumberOfItsOwn) {
 TEST_F(ExchangeQueueTest, WhatWasNotSentIsWithdrawnWithoutATrace) {
   const Handle first = add_call();
   add_call();
-  EXPECT_FALSE(queue_.give_up(first));
+  EXPECT_EQ(queue_.give_up(first), GivenUp::kWithdrawn);
   EXPECT_EQ(taken(), bytes_of(get_));
 }
 
@@ -169,11 +176,11 @@ TEST_F(ExchangeQueueTest, WhatWasSentKeepsItsPlaceWhenItsCallerGivesUp) {
   const Handle abandoned = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   const Handle next = add_call();
   taken();
-  EXPECT_TRUE(queue_.give_up(abandoned));
+  EXPECT_EQ(queue_.give_up(abandoned), GivenUp::kAbandoned);
   EXPECT_EQ(queue_.unattended(), 1U);
   EXPECT_NE(abandoned->batch, &charge_);  // the caller's batch is gone by now
   EXPECT_EQ((*abandoned->batch)[0].key, "k");
-  EXPECT_EQ(queue_.oldest_waiter(), next);
+  EXPECT_EQ(queue_.oldest_awaited(), next);
   EXPECT_TRUE(deliver(Reply::integer(1)));
   EXPECT_TRUE(deliver(Reply::integer(1)));
   EXPECT_EQ(queue_.unattended(), 0U);
@@ -194,7 +201,7 @@ TEST_F(ExchangeQueueTest, WhatTheSocketDidNotTakeGoesBackWholeAndInOrder) {
   const Handle fourth = add_call();
   EXPECT_EQ(taken().size(), 2 * one);
   for (int i = 0; i < 4; ++i) EXPECT_TRUE(deliver(Reply{}));
-  EXPECT_THAT(finished_, ::testing::ElementsAre(first, second, third, fourth));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(first, second, third, fourth));
 }
 
 TEST_F(ExchangeQueueTest, PuttingBackNothingOrEverything) {
@@ -204,15 +211,15 @@ TEST_F(ExchangeQueueTest, PuttingBackNothingOrEverything) {
   EXPECT_EQ(only->stage, Stage::kInFlight);
   EXPECT_EQ(queue_.put_back(all.size(), finished_), 0U);
   EXPECT_EQ(only->stage, Stage::kPending);
-  EXPECT_FALSE(queue_.give_up(only));
+  EXPECT_EQ(queue_.give_up(only), GivenUp::kWithdrawn);
 }
 
 TEST_F(ExchangeQueueTest, AnUnsentExchangeThatWasGivenUpMeanwhileIsWithdrawnAfterAll) {
   const Handle exchange = add_call();
   const std::string all = taken();
-  EXPECT_TRUE(queue_.give_up(exchange));
+  EXPECT_EQ(queue_.give_up(exchange), GivenUp::kAbandoned);
   EXPECT_EQ(queue_.put_back(all.size(), finished_), 0U);
-  EXPECT_THAT(finished_, ::testing::ElementsAre(exchange));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(exchange));
   EXPECT_EQ(exchange->result.failure.code, Errc::kTimeout);
   EXPECT_FALSE(exchange->result.failure.may_have_executed);
   EXPECT_FALSE(queue_.has_pending());
@@ -268,7 +275,7 @@ TEST_F(ExchangeQueueTest, WhatIsAnsweredInPartAndCannotBeSentAgainIsInDoubt) {
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
   queue_.fail_pending_calls({Errc::kConnectFailed, false}, finished_);
-  ASSERT_THAT(finished_, ::testing::ElementsAre(exchange, unknown));
+  ASSERT_THAT(ended(), ::testing::ElementsAre(exchange, unknown));
   EXPECT_TRUE(exchange->result.failure.may_have_executed);
   EXPECT_FALSE(unknown->result.failure.may_have_executed);
 }
@@ -283,11 +290,11 @@ TEST_F(ExchangeQueueTest, ARetryThatWasNotSentIsWithdrawnOrKeptByWhatWasExecuted
   EXPECT_TRUE(deliver(Reply::integer(1)));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
   EXPECT_TRUE(deliver(Reply::error("NOSCRIPT")));
-  EXPECT_FALSE(queue_.give_up(nothing));
-  EXPECT_TRUE(queue_.give_up(half));
+  EXPECT_EQ(queue_.give_up(nothing), GivenUp::kWithdrawn);
+  EXPECT_EQ(queue_.give_up(half), GivenUp::kAbandoned);
   EXPECT_THAT(taken(), ::testing::StartsWith("*7\r\n$4\r\nEVAL\r\n"));
   EXPECT_TRUE(deliver(answered("0", 1)));
-  EXPECT_THAT(finished_, ::testing::ElementsAre(half));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(half));
   EXPECT_EQ(half->result.replies[0], Reply::integer(1));
   EXPECT_EQ(half->result.replies[1], Reply::integer(0));
 }
@@ -305,7 +312,7 @@ TEST_F(ExchangeQueueTest, ALostConnectionLeavesWhatWasSentInDoubtAndTheRestPendi
   taken();
   const Handle unsent = add_call();
   queue_.fail_in_flight({Errc::kConnectionLost, true}, finished_);
-  EXPECT_THAT(finished_, ::testing::ElementsAre(sent));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(sent));
   EXPECT_TRUE(sent->result.failure.may_have_executed);
   EXPECT_EQ(unsent->stage, Stage::kPending);
   EXPECT_EQ(taken(), bytes_of(get_));
@@ -315,11 +322,10 @@ TEST_F(ExchangeQueueTest, WithoutAConnectionCallsFailAndPostsStay) {
   const Handle call = add_call();
   const Handle post = add_post();
   queue_.fail_pending_calls({Errc::kConnectFailed, false}, finished_);
-  EXPECT_THAT(finished_, ::testing::ElementsAre(call));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(call));
   EXPECT_EQ(queue_.posted(), 1U);
-  finished_.clear();
   queue_.fail_pending_posts({Errc::kConnectionLost, false}, finished_);
-  EXPECT_THAT(finished_, ::testing::ElementsAre(post));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(post));
   EXPECT_EQ(queue_.posted(), 0U);
 }
 
@@ -346,11 +352,11 @@ TEST_F(ExchangeQueueTest, IsBoundedAndNeitherCallsNorPostsLockTheOtherOut) {
 TEST_F(ExchangeQueueTest, KeepsFewOfTheExchangesThatAnOutagePiledUp) {
   for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_post();
   queue_.fail_pending_posts({Errc::kConnectionLost, false}, finished_);
-  for (const Handle post : finished_) queue_.release(post);
-  EXPECT_EQ(queue_.idle(), ExchangeQueue::kMostIdlePosts);
+  for (const Handle post : ended()) queue_.release(post);
+  EXPECT_EQ(queue_.idle(), ExchangeQueue::kMaxIdlePosts);
   add_post();
   add_call();
-  EXPECT_EQ(queue_.idle(), ExchangeQueue::kMostIdlePosts - 1);
+  EXPECT_EQ(queue_.idle(), ExchangeQueue::kMaxIdlePosts - 1);
 }
 
 TEST_F(ExchangeQueueTest, IsBoundedInBytes) {
@@ -358,8 +364,44 @@ TEST_F(ExchangeQueueTest, IsBoundedInBytes) {
   const Handle first = queue_.add_call(get_, kSerial, large, nullptr).value();
   ASSERT_TRUE(queue_.add_call(get_, kSerial, large, nullptr).has_value());
   EXPECT_FALSE(queue_.add_call(get_, kSerial, "x", nullptr).has_value());
-  EXPECT_FALSE(queue_.give_up(first));
+  EXPECT_EQ(queue_.give_up(first), GivenUp::kWithdrawn);
   EXPECT_TRUE(queue_.add_call(get_, kSerial, "x", nullptr).has_value());
+}
+
+TEST_F(ExchangeQueueTest, PostsAreBoundedInBytesAndCommands) {
+  CommandBatch batch = get_;
+  std::shared_ptr<ReplyHandler> handler;
+  const std::string large(ExchangeQueue::kMaxPostedBytes, 'x');
+  const Handle first = queue_.add_post(batch, kSerial, large, handler).value();
+  EXPECT_FALSE(queue_.add_post(batch = get_, kSerial, "x", handler).has_value());
+  taken();
+  EXPECT_TRUE(deliver(Reply::string("1")));
+  queue_.release(first);
+  CommandBatch many;
+  for (std::size_t i = 0; i < ExchangeQueue::kMaxPostedCommands; ++i) many.get("k");
+  ASSERT_TRUE(queue_.add_post(many, kSerial, "x", handler).has_value());
+  EXPECT_FALSE(queue_.add_post(batch = get_, kSerial, "x", handler).has_value());
+}
+
+TEST_F(ExchangeQueueTest, APendingPostCanBeMovedAndASentOneStays) {
+  add_post();
+  EXPECT_FALSE(taken().empty());
+  EXPECT_FALSE(queue_.take_pending_post().has_value());
+  add_call();
+  add_post();
+  const auto moved = queue_.take_pending_post();
+  ASSERT_TRUE(moved.has_value());
+  EXPECT_EQ(moved->batch[0].key, "k");
+  EXPECT_EQ(queue_.posted(), 1U);
+  EXPECT_EQ(taken(), bytes_of(get_));  // the call's
+}
+
+TEST_F(ExchangeQueueTest, APostThatComesFirstIsSentBeforeWhatIsPending) {
+  add_call();
+  CommandBatch first = charge_;
+  std::shared_ptr<ReplyHandler> handler;
+  ASSERT_TRUE(queue_.add_post(first, kSerial, bytes_of(charge_), handler, true).has_value());
+  EXPECT_EQ(taken(), bytes_of(charge_) + bytes_of(get_));
 }
 
 TEST_F(ExchangeQueueTest, UsesItsExchangesAgain) {
@@ -374,15 +416,15 @@ TEST_F(ExchangeQueueTest, UsesItsExchangesAgain) {
   EXPECT_FALSE(second->retried);
 }
 
-TEST_F(ExchangeQueueTest, TheOldestWaiterIsInFlightBeforePending) {
-  EXPECT_EQ(queue_.oldest_waiter(), std::nullopt);
+TEST_F(ExchangeQueueTest, TheOldestAwaitedCallIsInFlightBeforePending) {
+  EXPECT_EQ(queue_.oldest_awaited(), std::nullopt);
   add_post();
   const Handle sent = add_call();
   taken();
   const Handle unsent = add_call();
-  EXPECT_EQ(queue_.oldest_waiter(), sent);
-  EXPECT_TRUE(queue_.give_up(sent));
-  EXPECT_EQ(queue_.oldest_waiter(), unsent);
+  EXPECT_EQ(queue_.oldest_awaited(), sent);
+  EXPECT_EQ(queue_.give_up(sent), GivenUp::kAbandoned);
+  EXPECT_EQ(queue_.oldest_awaited(), unsent);
 }
 
 }  // namespace

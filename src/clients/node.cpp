@@ -1,0 +1,291 @@
+#include "clients/node.hpp"
+
+#include <algorithm>
+#include <utility>
+
+#include "values/failures.hpp"
+
+namespace tollgate::inline v0 {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+constexpr int kUnit = 256;
+constexpr int kSmoothing = 16;
+
+// How often late replies are looked for without a call, and steps towards a connection are made.
+constexpr std::chrono::milliseconds kServiceTick{10};
+
+/// Counts a call for as long as it is under way.
+class UnderWay {
+ public:
+  explicit UnderWay(std::atomic<int>& calls) noexcept
+      : calls_(calls), others_(calls.fetch_add(1, std::memory_order_relaxed)) {}
+  UnderWay(const UnderWay&) = delete;
+  UnderWay& operator=(const UnderWay&) = delete;
+  ~UnderWay() { calls_.fetch_sub(1, std::memory_order_relaxed); }
+
+  [[nodiscard]] int others() const noexcept { return others_; }
+
+ private:
+  std::atomic<int>& calls_;
+  const int others_;
+};
+
+bool is_maintenance(const CommandBatch& batch) {
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const Operation operation = batch[i].operation;
+    if (operation == Operation::kScan || operation == Operation::kUnlink) return true;
+  }
+  return false;
+}
+
+}  // namespace
+
+/// Takes a connection that no other call has to itself, for as long as it lives.
+class Node::ExclusiveUse {
+ public:
+  explicit ExclusiveUse(Slot& slot) noexcept { take(slot); }
+  /// `preferred`, or else the first free one, where there is one.
+  ExclusiveUse(Slot& preferred, std::deque<Slot>& slots) noexcept {
+    take(preferred);
+    for (auto slot = slots.begin(); slot != slots.end() && slot_ == nullptr; ++slot) take(*slot);
+  }
+  ExclusiveUse(const ExclusiveUse&) = delete;
+  ExclusiveUse& operator=(const ExclusiveUse&) = delete;
+  ~ExclusiveUse() {
+    if (slot_ != nullptr) slot_->in_use.store(false, std::memory_order_release);
+  }
+
+  [[nodiscard]] Slot* slot() const noexcept { return slot_; }
+
+ private:
+  void take(Slot& slot) noexcept {
+    if (slot.in_use.load(std::memory_order_relaxed) || slot.in_use.exchange(true, std::memory_order_acquire)) return;
+    slot_ = &slot;
+  }
+
+  Slot* slot_ = nullptr;
+};
+
+Node::Node(RedisClient& client, const Url& url, const ClientOptions& options, const ScriptList& scripts)
+    : shared_{client, url, options, {url.to_string(), options.observer}, std::make_shared<ScriptPreload>(scripts)},
+      maintenance_(shared_, Handshake::kAlways),
+      service_thread_([this] { return service(); }) {
+  slots_.emplace_back(shared_, Handshake::kAsNeeded);
+  while (slots_.size() < kConnections) slots_.emplace_back(shared_, Handshake::kAlways);
+  primary().pipeline.set_primary(true);
+}
+
+void Node::close() {
+  service_thread_.stop();
+  const Time deadline = SteadyClock::now() + shared_.options.command_timeout;
+  drain(deadline);
+  for (Slot& slot : slots_) {
+    if (&slot != &primary()) slot.pipeline.close();
+  }
+  primary().pipeline.drain(deadline);  // what the handlers of those have posted
+  while (auto post = deferred_.take_due(Time::max())) {
+    if (!post->handler) continue;
+    const BatchResult ended{{}, detail::failure(Errc::kConnectionLost, false, "client ended")};
+    post->handler->handle(shared_.client, post->batch, ended);
+  }
+  primary().pipeline.close();
+}
+
+BatchResult Node::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
+                          const std::shared_ptr<ReplyHandler>& late) {
+  const Time now = SteadyClock::now();
+  BatchResult result = carry(batch, now, deadline.value_or(now + shared_.options.command_timeout), late);
+  counters_.add(result.ok() ? LatencyHistogram::bucket_of(SteadyClock::now() - now) : kFailed);
+  return result;
+}
+
+BatchResult Node::carry(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late) {
+  const UnderWay under_way{calls_};
+  if (!batch.empty() && is_maintenance(batch)) return carry_maintenance(batch, now, until, late);
+  if (!few_are_under_way(under_way.others()) || !is_healthy()) return carry_on_primary(batch, now, until, late);
+
+  const ExclusiveUse use{primary(), slots_};
+  // A call comes after what its thread has posted, which is on the primary.
+  if (use.slot() == nullptr || use.slot() == &primary() || primary().pipeline.has_posts_under_way()) {
+    return carry_on_primary(batch, now, until, late);
+  }
+  Pipeline& secondary = use.slot()->pipeline;
+  if (secondary.is_connected()) {
+    BatchResult result = secondary.execute(batch, SteadyClock::now(), until, late);
+    note_outcome(result, now);
+    if (result.ok() || result.failure.may_have_executed || SteadyClock::now() >= until) return result;
+  }
+  return carry_on_primary(batch, SteadyClock::now(), until, late);
+}
+
+/// Calls come in groups, so one look is not enough: after a batch of many, the next ones find none for a moment.
+bool Node::few_are_under_way(int others) noexcept {
+  constexpr int kFew = kConnections;
+  int usual = usual_.load(std::memory_order_relaxed);
+  usual += (others * kUnit - usual) / kSmoothing;
+  usual_.store(usual, std::memory_order_relaxed);
+  return others < kFew && usual < kFew * kUnit;
+}
+
+/// Of a call at `since` on a secondary connection. One event may end all of them: it counts once.
+void Node::note_outcome(const BatchResult& result, Time since) {
+  if (result.ok()) {
+    const auto inability = ServerHealth::inability_in(result.replies);
+    if (!inability) return;
+    if (is_healthy()) primary().pipeline.note_failure_elsewhere(*inability, since);
+  } else if (is_healthy()) {
+    primary().pipeline.note_failure_elsewhere(result.failure, since);
+  }
+  mark_unhealthy();
+}
+
+BatchResult Node::carry_on_primary(const CommandBatch& batch, Time now, Time until,
+                                   const std::shared_ptr<ReplyHandler>& late) {
+  const std::size_t number = primary_.load(std::memory_order_acquire);
+  Pipeline& pipeline = slots_[number].pipeline;
+  const std::size_t replacement = pipeline.is_silent() ? replacement_of(number) : number;
+  BatchResult result = replacement != number ? carry_on_replacement(number, replacement, batch, now, until, late)
+                                             : pipeline.execute(batch, now, until, late);
+  if (!result.ok()) {
+    mark_unhealthy();
+  } else if (!is_healthy()) {
+    const auto seen = failures_.load(std::memory_order_relaxed);
+    if (collect_late_replies(Pipeline::Server::kAnswers)) {
+      collected_.store(seen, std::memory_order_relaxed);
+      secondaries_given_up_.store(false, std::memory_order_relaxed);
+    }
+  }
+  return result;
+}
+
+/// The primary may be cut off without a word, or Redis may be slow: a connection that is made, and answered, now shows
+/// which. The silent one is kept, so that late replies are still read; it is given up when they are overdue.
+BatchResult Node::carry_on_replacement(std::size_t silent, std::size_t replacement, const CommandBatch& batch, Time now,
+                                       Time until, const std::shared_ptr<ReplyHandler>& late) {
+  Pipeline& pipeline = slots_[replacement].pipeline;
+  if (pipeline.wait_for_connection(until)) replace_primary(silent, replacement);
+  BatchResult result = pipeline.execute(batch, SteadyClock::now(), until, late);
+  if (!result.ok()) primary().pipeline.note_failure_elsewhere(result.failure, now);
+  return result;
+}
+
+/// The next connection that is not silent itself; where all are, the silent one: Redis is slow, and each of them may
+/// hold replies that are still to come.
+std::size_t Node::replacement_of(std::size_t silent) {
+  for (std::size_t i = 1; i < slots_.size(); ++i) {
+    const std::size_t number = (silent + i) % slots_.size();
+    if (!slots_[number].pipeline.is_silent()) return number;
+  }
+  return silent;
+}
+
+void Node::replace_primary(std::size_t silent, std::size_t replacement) {
+  const std::lock_guard lock{replacing_};
+  if (primary_.load(std::memory_order_relaxed) != silent) return;
+  Pipeline& before = slots_[silent].pipeline;
+  Pipeline& after = slots_[replacement].pipeline;
+  before.set_primary(false);
+  after.set_primary(true);
+  primary_.store(replacement, std::memory_order_release);
+  before.move_pending_posts_to(after);
+  shared_.events.count(ClientEvents::kDisconnects);
+  shared_.events.report(EventKind::kDisconnected,
+                        detail::failure(Errc::kTimeout, false, "replaced: silent since a call timed out"));
+  shared_.events.count(ClientEvents::kConnects);
+  shared_.events.report(EventKind::kConnected);
+  mark_unhealthy();  // until the late replies of the silent one are collected, or overdue
+}
+
+/// Behind what was posted, as every call. Its failures say nothing about the connections of calls.
+BatchResult Node::carry_maintenance(const CommandBatch& batch, Time now, Time until,
+                                    const std::shared_ptr<ReplyHandler>& late) {
+  if (primary().pipeline.circuit_is_open()) return primary().pipeline.execute(batch, now, until, late);
+  if (primary().pipeline.has_posts_under_way()) primary().pipeline.drain(until);
+  return maintenance_.pipeline.execute(batch, SteadyClock::now(), until, late);
+}
+
+/// Whether nothing is left on the secondary connections that only handlers wait for.
+bool Node::collect_late_replies(Pipeline::Server server) {
+  bool collected = true;
+  for (Slot& slot : slots_) {
+    if (&slot == &primary()) continue;
+    const ExclusiveUse use{slot};
+    collected = use.slot() != nullptr && slot.pipeline.collect_late_replies(server) && collected;
+  }
+  return collected;
+}
+
+/// A call has failed. Once the circuit is open, what is on the secondary connections is not waited for, as on the
+/// primary.
+void Node::mark_unhealthy() {
+  failures_.fetch_add(1, std::memory_order_relaxed);
+  service_thread_.request();
+  if (!primary().pipeline.circuit_is_open()) {
+    collect_late_replies(
+        Pipeline::Server::kFails);  // late replies are undone also where every caller has a short deadline
+  } else if (!secondaries_given_up_.exchange(true, std::memory_order_relaxed)) {
+    for (Slot& slot : slots_) {
+      if (&slot != &primary()) slot.pipeline.give_up_connection("given up when the circuit opened");
+    }
+  }
+}
+
+/// On the primary, except behind a call in doubt about the same key that a secondary still holds: what undoes or
+/// settles that must not come before it.
+void Node::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
+  Pipeline* pipeline = &primary().pipeline;
+  if (!is_healthy() && !batch.empty()) {
+    for (Slot& slot : slots_) {
+      if (&slot != &primary() && slot.pipeline.has_abandoned(batch[0].key)) pipeline = &slot.pipeline;
+    }
+  }
+  pipeline->post(std::move(batch), std::move(handler));
+  service_thread_.request();
+}
+
+void Node::post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
+  DeferredPosts::Post later{not_before, std::move(batch), std::move(handler)};
+  if (!deferred_.add(later)) {
+    if (!later.handler) return;
+    const BatchResult refused{{}, detail::failure(Errc::kOverloaded, false, "too many posts wait to be sent again")};
+    return later.handler->handle(shared_.client, later.batch, refused);
+  }
+  service_thread_.request();
+}
+
+/// The service thread's work: sends posts that are due, reads the replies to posts and abandoned calls, and makes steps
+/// towards the connections that posts wait for.
+std::optional<Node::Time> Node::service() {
+  while (auto due = deferred_.take_due(SteadyClock::now())) post(std::move(due->batch), std::move(due->handler));
+  bool has_unattended = false;
+  for (Slot& slot : slots_) {
+    if (!slot.pipeline.has_unattended()) continue;
+    has_unattended = !slot.pipeline.collect_late_replies(Pipeline::Server::kUnknown) || has_unattended;
+  }
+  shared_.events.deliver();
+  const std::optional<Time> due = deferred_.next_due();
+  if (!has_unattended) return due;
+  const auto tick = std::min<SteadyClock::duration>(kServiceTick, shared_.options.command_timeout / 8);
+  const Time next = SteadyClock::now() + tick;
+  return due ? std::min(next, *due) : next;
+}
+
+bool Node::drain(Time deadline) {
+  bool drained = true;
+  for (Slot& slot : slots_) drained = slot.pipeline.drain(deadline) && drained;
+  drained = primary().pipeline.drain(deadline) && drained;  // late replies may have been answered by posts
+  return drained && !deferred_.next_due();
+}
+
+ClientStats Node::stats() const noexcept {
+  ClientStats stats = shared_.events.stats();
+  for (std::size_t bucket = 0; bucket < LatencyHistogram::kBuckets; ++bucket) {
+    stats.latency.counts[bucket] = counters_.read(bucket);
+  }
+  stats.failed = counters_.read(kFailed);
+  return stats;
+}
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,99 @@
+/// One server: its connections, the choice between them, and the thread that delivers what no call follows.
+///
+/// While few calls are under way each has a connection to itself, as a plain client would have; when more are, they
+/// share the primary connection, whose batches then form by themselves. So two threads do not wait for each other, and
+/// a thousand do not open a thousand connections. The primary carries all posts, its circuit breaker decides for the
+/// client, and its changes are reported. The secondary connections carry calls only while the client is healthy; a call
+/// never waits for one to connect, and after any failure none is used until the primary has answered again and nothing
+/// is left on them. A primary that stays silent after a call timed out is replaced by a secondary that answers.
+/// Commands of maintenance (SCAN, UNLINK) have a connection of their own, so that a proxy which closes the connection
+/// at them leaves no charge in doubt. Thread safety: every public function may be called from all threads.
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <optional>
+
+#include "clients/deferred_posts.hpp"
+#include "clients/service_thread.hpp"
+#include "transport/pipeline.hpp"
+#include "values/counters.hpp"
+
+namespace tollgate::inline v0 {
+
+class Node {
+ public:
+  using Time = Pipeline::Time;
+
+  /// Of calls; one more is made for maintenance when there is some.
+  static constexpr std::size_t kConnections = 4;
+
+  /// `client` is passed to handlers. It and `scripts` must outlive the node.
+  Node(RedisClient& client, const Url& url, const ClientOptions& options, const ScriptList& scripts);
+  Node(const Node&) = delete;
+  Node& operator=(const Node&) = delete;
+
+  // As RedisClient's.
+  BatchResult execute(const CommandBatch& batch, RedisClient::Deadline deadline,
+                      const std::shared_ptr<ReplyHandler>& late);
+  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
+  void post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
+  bool drain(Time deadline);
+  [[nodiscard]] Failure script_refusal() const { return shared_.scripts->refusal(); }
+  [[nodiscard]] ClientStats stats() const noexcept;
+
+  /// Finishes posts and late replies, within the command timeout; what is left then fails. To be called once, before
+  /// the client that handlers are given ends; no function may be called afterwards.
+  void close();
+
+ private:
+  struct Slot {
+    Slot(Pipeline::Shared& shared, Handshake handshake) : pipeline(shared, handshake) {}
+
+    Pipeline pipeline;
+    std::atomic<bool> in_use{false};  // by a call that has it to itself
+  };
+  class ExclusiveUse;
+
+  enum Counter : std::size_t { kFailed = LatencyHistogram::kBuckets, kCounters };
+
+  [[nodiscard]] Slot& primary() noexcept { return slots_[primary_.load(std::memory_order_acquire)]; }
+  BatchResult carry(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
+  BatchResult carry_on_primary(const CommandBatch& batch, Time now, Time until,
+                               const std::shared_ptr<ReplyHandler>& late);
+  BatchResult carry_on_replacement(std::size_t silent, std::size_t replacement, const CommandBatch& batch, Time now,
+                                   Time until, const std::shared_ptr<ReplyHandler>& late);
+  BatchResult carry_maintenance(const CommandBatch& batch, Time now, Time until,
+                                const std::shared_ptr<ReplyHandler>& late);
+  [[nodiscard]] std::size_t replacement_of(std::size_t silent);
+  void replace_primary(std::size_t silent, std::size_t replacement);
+  [[nodiscard]] bool few_are_under_way(int others) noexcept;
+  void note_outcome(const BatchResult& result, Time since);
+
+  [[nodiscard]] bool is_healthy() const noexcept {
+    return failures_.load(std::memory_order_relaxed) == collected_.load(std::memory_order_relaxed);
+  }
+  void mark_unhealthy();
+  bool collect_late_replies(Pipeline::Server server);
+  std::optional<Time> service();
+
+  Pipeline::Shared shared_;
+  std::deque<Slot> slots_;
+  std::atomic<std::size_t> primary_{0};
+  std::mutex replacing_;  // the primary
+  Slot maintenance_;
+  std::atomic<int> calls_{0};  // under way
+  std::atomic<int> usual_{0};  // of the others that a call finds under way: a moving average, in units of 1 / kUnit
+  std::atomic<unsigned> failures_{0};   // of calls
+  std::atomic<unsigned> collected_{0};  // as many of them have left nothing on the secondary connections: healthy
+  std::atomic<bool> secondaries_given_up_{false};
+  detail::Counters<kCounters> counters_;  // of calls: the latencies, and then kFailed
+  DeferredPosts deferred_;
+  ServiceThread service_thread_;  // last: it uses the rest until it ends
+};
+
+}  // namespace tollgate::inline v0

@@ -1,0 +1,72 @@
+#include "clients/service_thread.hpp"
+
+#include <exception>
+
+#include "values/background_thread.hpp"
+
+namespace tollgate::inline v0 {
+
+using SteadyClock = std::chrono::steady_clock;
+
+void ServiceThread::stop() noexcept {
+  state_.store(State::kEnded, std::memory_order_release);
+  wake_.signal();
+  const std::lock_guard lock{mutex_};  // a request may be starting it
+  if (thread_.joinable()) thread_.join();
+}
+
+void ServiceThread::wake() noexcept {
+  State idle = State::kIdle;
+  if (!state_.compare_exchange_strong(idle, State::kWorking, std::memory_order_acq_rel)) return;
+  try {
+    const std::lock_guard lock{mutex_};
+    if (!thread_.joinable()) {
+      thread_ = detail::start_background_thread([this] { run(); });
+      return;
+    }
+  } catch (const std::exception&) {  // no thread can be had now
+    State working = State::kWorking;
+    state_.compare_exchange_strong(working, State::kIdle, std::memory_order_acq_rel);
+    return;
+  }
+  wake_.signal();
+}
+
+void ServiceThread::run() noexcept {
+  Time linger_until = SteadyClock::now() + kLinger;
+  while (state_.load(std::memory_order_acquire) != State::kEnded) {
+    std::optional<Time> next;
+    try {
+      next = work_();
+    } catch (const std::exception&) {  // no memory: tried again
+      next = SteadyClock::now() + kTick;
+    }
+    const Time now = SteadyClock::now();
+    if (next) linger_until = now + kLinger;
+    if (next || now < linger_until) {
+      wake_.wait_until(next.value_or(now + kTick));
+      wake_.reset();
+      continue;
+    }
+    State working = State::kWorking;
+    state_.compare_exchange_strong(working, State::kIdle, std::memory_order_acq_rel);
+    // A request that still saw kWorking has come before this: its work is there now.
+    try {
+      next = work_();
+    } catch (const std::exception&) {
+      next = now;
+    }
+    if (next) {
+      State idle = State::kIdle;
+      state_.compare_exchange_strong(idle, State::kWorking, std::memory_order_acq_rel);
+      continue;
+    }
+    while (state_.load(std::memory_order_acquire) == State::kIdle) {
+      wake_.wait_until(Time::max());
+      wake_.reset();
+    }
+    linger_until = SteadyClock::now() + kLinger;
+  }
+}
+
+}  // namespace tollgate::inline v0

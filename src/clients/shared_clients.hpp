@@ -1,0 +1,45 @@
+/// The clients of this process that limiters share, by URL and options. A client ends with its last limiter.
+/// Thread safety: all of it, in a forked child too, which begins with none.
+#pragma once
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <vector>
+
+#include "tollgate/client_options.hpp"
+#include "tollgate/redis_client.hpp"
+#include "values/fork_local.hpp"
+#include "values/url.hpp"
+
+namespace tollgate::inline v0 {
+
+class SharedClients {
+ public:
+  using Make = std::function<std::shared_ptr<RedisClient>()>;
+
+  /// Never destroyed, so that limiters may be made at any time of the program's life.
+  [[nodiscard]] static SharedClients& instance();
+
+  /// The living client for this URL and these options, or the one that `make` returns.
+  [[nodiscard]] std::shared_ptr<RedisClient> find_or_make(const Url& url, const ClientOptions& options,
+                                                          const Make& make);
+
+ private:
+  struct Entry {
+    Url url;
+    std::chrono::milliseconds connect_timeout;
+    std::chrono::milliseconds command_timeout;
+    const Observer* observer;  // held by the client for as long as that lives
+    std::weak_ptr<RedisClient> client;
+  };
+  struct Table {
+    std::mutex mutex;
+    std::vector<Entry> entries;
+  };
+
+  detail::ForkLocal<Table> table_;
+};
+
+}  // namespace tollgate::inline v0

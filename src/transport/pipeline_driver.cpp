@@ -1,0 +1,315 @@
+#include <array>
+#include <new>
+#include <string_view>
+#include <utility>
+
+#include "transport/pipeline.hpp"
+#include "transport/pipeline_scopes.hpp"
+#include "transport/resp_encoder.hpp"
+#include "values/failures.hpp"
+
+namespace tollgate::inline v0 {
+namespace {
+
+using SteadyClock = std::chrono::steady_clock;
+
+// Below so many exchanges in flight each caller sends at once.
+constexpr std::size_t kWriteThrough = 2;
+// From so many exchanges in flight on, replies keep coming.
+constexpr std::size_t kLoad = 4;
+// A connection that has been silent for longer is read before it is trusted with a charge.
+constexpr std::chrono::microseconds kIdle{500};
+// A connection this old whose server answers READONLY has been demoted: its name may lead to the new primary by now.
+constexpr std::chrono::seconds kDemotable{1};
+
+// How many handlers this thread is in. It may be the driver then, and an observer that it called could call the limiter
+// and wait for itself.
+thread_local int handlers_entered = 0;
+
+}  // namespace
+
+bool Pipeline::is_in_handler() noexcept { return handlers_entered > 0; }
+
+bool Pipeline::may_connect(Time now) const noexcept { return connection_ != nullptr || health_.may_connect(now); }
+
+bool Pipeline::may_write() const noexcept {
+  return connection_ != nullptr && !connection_->writing && !connection_->closing;
+}
+
+/// Whole exchanges, or the rest of one that the socket took in part.
+bool Pipeline::can_write_something() const noexcept {
+  return may_write() && (queue_.has_pending() || !connection_->outgoing.empty());
+}
+
+bool Pipeline::writes_at_once() const noexcept { return queue_.in_flight() < kWriteThrough || round_trip_.is_slow(); }
+
+void Pipeline::step_towards_connection(Lock& lock) {
+  const Time now = SteadyClock::now();
+  if (connection_ || driver_ != nullptr || !may_connect(now)) return;
+  const DriverScope role{*this};
+  establish(lock, now);
+  last_read_ = {};  // what completes it may have come long ago, and an end after it
+}
+
+/// A call drives until it is done; drain(), without a call, while posts and late replies can be worked on.
+bool Pipeline::has_driven_enough(const Exchange* call) const noexcept {
+  return call != nullptr ? call->done() : queue_.unattended() == 0 || !may_connect(SteadyClock::now());
+}
+
+/// The driver's work, for `call` where it has one, and at most until `until`.
+void Pipeline::drive(Lock& lock, Time until, const Exchange* call) {
+  while (!has_driven_enough(call)) {
+    if (!connection_) {
+      if (SteadyClock::now() >= until) return;
+      establish(lock, until);
+      if (connection_ && SteadyClock::now() >= until) return;  // nothing is sent after its deadline
+    } else {
+      if (can_write_something()) write(lock);
+      if (has_driven_enough(call) || !connection_) continue;
+      if (SteadyClock::now() >= until) return;
+      // Nothing more is written: what left in part will never be answered, and then nothing behind it.
+      if (!connection_->writing && connection_->closing &&
+          (queue_.in_flight() == 0 || !connection_->outgoing.empty())) {
+        FinishedExchanges finished;
+        lose_connection(detail::failure(Errc::kConnectionLost, false, "closed in favour of a new one"), finished);
+        finish(lock, finished);
+      } else {
+        receive(lock, until);
+      }
+    }
+  }
+}
+
+/// Reads what came in while there was no driver: replies to posts and abandoned calls, or the end of the connection.
+/// Callers hand the role over afterwards: a caller may have begun to wait meanwhile.
+void Pipeline::read_after_silence(Lock& lock, Time now, bool also_with_replies_due) noexcept {
+  if (driver_ != nullptr || !connection_) return;
+  if (now - last_read_ <= kIdle && !(also_with_replies_due && queue_.in_flight() > 0)) return;
+  const DriverScope role{*this};
+  // Under the lock, though it reads: no thread may write to the connection before this.
+  Failure failure = connection_->receive(replies_);
+  process_replies(lock, now, std::move(failure));
+}
+
+void Pipeline::establish(Lock& lock, Time until) {
+  const Time now = SteadyClock::now();
+  FinishedExchanges finished;
+  if (!attempt_ && !may_connect(now)) {
+    queue_.fail_pending_calls(health_.refusal(), finished);
+    return finish(lock, finished);
+  }
+  if (!attempt_) attempt_ = std::make_unique<ConnectAttempt>(shared_.url, shared_.options, handshake_, now);
+
+  auto progress = ConnectAttempt::Progress::kPending;
+  lock.unlock();
+  try {
+    progress = attempt_->advance(until);
+  } catch (const std::bad_alloc&) {
+    lock.lock();
+    attempt_.reset();
+    throw;
+  }
+  lock.lock();
+
+  switch (progress) {
+    case ConnectAttempt::Progress::kPending: return;
+    case ConnectAttempt::Progress::kConnected:
+      connection_ = attempt_->take_connection();
+      connected_at_ = last_read_ = last_heard_ = SteadyClock::now();
+      has_timed_out_.store(false, std::memory_order_relaxed);
+      round_trip_.reset();
+      attempt_.reset();
+      preload_scripts();
+      count(ClientEvents::kConnects);
+      return report(EventKind::kConnected);
+    case ConnectAttempt::Progress::kFailed:
+      const Failure failure = detail::copy_of(attempt_->failure());
+      attempt_.reset();
+      circuit_changed(health_.open(SteadyClock::now(), failure), failure, finished);
+      return finish(lock, finished);
+  }
+}
+
+/// Ahead of everything that is pending, in the same write. Without memory for it, scripts are loaded when first called.
+void Pipeline::preload_scripts() noexcept {
+  try {
+    CommandBatch batch = shared_.scripts->batch();
+    if (batch.empty()) return;
+    const Serial serial = queue_.take_serial(batch);
+    RespBuffer bytes;
+    append_resp(bytes, batch, serial, ScriptForm::kEval);
+    std::shared_ptr<ReplyHandler> handler = shared_.scripts;
+    const auto exchange = queue_.add_post(batch, serial, bytes.view(), handler, true);
+    if (exchange) (*exchange)->since = SteadyClock::now();
+  } catch (const std::bad_alloc&) {
+  }
+}
+
+void Pipeline::receive(Lock& lock, Time until) noexcept {
+  const std::shared_ptr<Connection> connection = connection_;
+  const bool blocked_on_write = can_write_something();
+  const bool under_load = queue_.in_flight() >= kLoad && !round_trip_.is_slow();
+  lock.unlock();
+  Failure failure;
+  const auto has_received = [&] {
+    failure = connection->receive(replies_);
+    return !replies_.empty() || failure.code;
+  };
+  // A CPU that sleeps meanwhile would have to be woken.
+  if (!under_load || !yield_until(yields_, until, has_received)) {
+    failure = connection->wait_and_receive(until, blocked_on_write, replies_);
+  }
+  const Time after = SteadyClock::now();
+  lock.lock();
+  if (connection_ != connection) return replies_.clear();  // dropped meanwhile; its exchanges have ended
+
+  process_replies(lock, after, std::move(failure));
+}
+
+/// What was read at `now`: replies, and perhaps the end of the connection.
+void Pipeline::process_replies(Lock& lock, Time now, Failure failure) noexcept {
+  FinishedExchanges finished;
+  last_read_ = now;
+  if (!replies_.empty()) {
+    last_heard_ = now;
+    has_timed_out_.store(false, std::memory_order_relaxed);
+    if (queue_.in_flight() > 0) connection_->has_answered = true;
+  }
+  for (Reply& reply : replies_) {
+    if (reply.is_error() && reply.text().starts_with("READONLY") && now - connected_at_ > kDemotable &&
+        !connection_->writing && connection_->outgoing.empty()) {
+      connection_->closing = true;
+    }
+    if (queue_.deliver(std::move(reply), finished)) continue;
+    failure = detail::failure(Errc::kProtocol, true, "a reply that answers no request: the connection was out of step");
+    break;
+  }
+  replies_.clear();
+  if (!finished.empty()) round_trip_.note(now - finished.last()->sent_at, finished.last()->place);
+  const Exchange* const last = finished.last();  // more end when the circuit opens
+  for (const Exchange* exchange = finished.first(); exchange != nullptr; exchange = exchange->next_finished) {
+    note_outcome(*exchange, finished);
+    if (exchange == last) break;
+  }
+  if (failure.code && connection_) lose_connection(failure, finished);
+  finish(lock, finished);
+}
+
+/// What the replies of a call say about Redis: an error that it could have given to any client is a failure.
+void Pipeline::note_outcome(const Exchange& exchange, FinishedExchanges& finished) noexcept {
+  if (!exchange.awaited || !exchange.result.ok()) return;
+  if (const auto inability = ServerHealth::inability_in(exchange.result.replies)) {
+    circuit_changed(health_.fail(SteadyClock::now(), *inability), *inability, finished);
+  } else {
+    circuit_changed(health_.succeed(), {}, finished);
+  }
+}
+
+void Pipeline::circuit_changed(ServerHealth::Change change, const Failure& failure,
+                               FinishedExchanges& finished) noexcept {
+  switch (change) {
+    case ServerHealth::Change::kNone: return;
+    case ServerHealth::Change::kClosed: return report(EventKind::kCircuitClosed);
+    case ServerHealth::Change::kOpened:
+      count(ClientEvents::kCircuitOpened);
+      report(EventKind::kCircuitOpened, failure);
+      break;
+    case ServerHealth::Change::kStaysOpen: break;
+  }
+  Failure cause = detail::copy_of(failure);
+  cause.may_have_executed = false;
+  drop_connection(detail::failure(Errc::kConnectionLost, true, "given up when the circuit opened"), finished);
+  queue_.fail_pending_calls(cause, finished);
+}
+
+/// One that never answered is no connection; to lose one amid calls is a failure; an idle one is only made again.
+void Pipeline::lose_connection(const Failure& failure, FinishedExchanges& finished) noexcept {
+  const bool has_answered = connection_->has_answered;
+  const bool amid_calls = queue_.in_flight() > 0;
+  drop_connection(failure, finished);
+  if (!has_answered) return circuit_changed(health_.open(SteadyClock::now(), failure), failure, finished);
+  if (amid_calls) circuit_changed(health_.fail(SteadyClock::now(), failure), failure, finished);
+}
+
+void Pipeline::drop_connection(const Failure& failure, FinishedExchanges& finished) noexcept {
+  if (connection_) {
+    count(ClientEvents::kDisconnects);
+    report(EventKind::kDisconnected, failure);
+    connection_->shut_down();  // ends the wait of a driver that is in it
+    connection_.reset();
+    queue_.discard_pending(*shared_.scripts);  // the next connection is sent them anew
+    has_timed_out_.store(false, std::memory_order_relaxed);
+  }
+  Failure in_doubt = detail::copy_of(failure);
+  in_doubt.may_have_executed = true;
+  queue_.fail_in_flight(in_doubt, finished);
+}
+
+void Pipeline::report(EventKind kind, const Failure& failure) noexcept {
+  if (is_primary_.load(std::memory_order_relaxed)) shared_.events.report(kind, failure);
+}
+
+void Pipeline::count(ClientEvents::Counter counter) noexcept {
+  if (is_primary_.load(std::memory_order_relaxed)) shared_.events.count(counter);
+}
+
+/// Sends what is pending, and what others append meanwhile while it is to be sent at once.
+void Pipeline::write(Lock& lock) noexcept {
+  const std::shared_ptr<Connection> connection = connection_;
+  std::string& outgoing = connection->outgoing;
+  FinishedExchanges finished;
+  connection->writing = true;
+  do {
+    queue_.take_pending(SteadyClock::now(), outgoing, finished);
+    lock.unlock();
+    const std::size_t sent = connection->send();
+    lock.lock();
+    if (connection_ != connection) break;  // lost meanwhile; its exchanges have ended
+    if (sent < outgoing.size()) {
+      const std::size_t rest = queue_.put_back(outgoing.size() - sent, finished);
+      outgoing.erase(0, sent);
+      outgoing.resize(rest);
+      break;
+    }
+    outgoing.clear();
+  } while (queue_.has_pending() && (driver_ == nullptr || writes_at_once()));
+  connection->writing = false;
+  finish(lock, finished);
+}
+
+/// Wakes the callers of what has ended, and calls the handlers of what no caller waits for.
+void Pipeline::finish(Lock& lock, FinishedExchanges& finished) noexcept {
+  if (finished.empty()) return;
+  // Noted under the lock: once woken, a caller may release its exchange, and it may be in use again, which a signal to
+  // it then does not harm. Callers beyond the room are woken under the lock.
+  std::array<Exchange*, 256> to_wake;
+  std::size_t waking = 0;
+  FinishedExchanges unattended;
+  while (!finished.empty()) {
+    Exchange& exchange = finished.pop_front();
+    if (!exchange.awaited) {
+      unattended.push_back(exchange);
+    } else if (waking < to_wake.size()) {
+      to_wake[waking++] = &exchange;
+    } else {
+      exchange.wake.signal();
+    }
+  }
+  if (can_write_something()) write(lock);  // Redis works while callers are woken
+  lock.unlock();
+  for (std::size_t i = 0; i < waking; ++i) to_wake[i]->wake.signal();
+  for (const Exchange* exchange = unattended.first(); exchange != nullptr; exchange = exchange->next_finished) {
+    notify(*exchange);
+  }
+  lock.lock();
+  while (!unattended.empty()) queue_.release(unattended.pop_front().self);
+}
+
+void Pipeline::notify(const Exchange& exchange) noexcept {
+  if (!exchange.handler) return;
+  ++handlers_entered;
+  exchange.handler->handle(shared_.client, *exchange.batch, exchange.result);
+  --handlers_entered;
+}
+
+}  // namespace tollgate::inline v0

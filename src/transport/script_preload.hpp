@@ -1,0 +1,51 @@
+/// The scripts that each new connection is sent ahead of its first batch, without keys, so that they run nothing: Redis
+/// then has them before they are called, and its answer shows whether this user may run scripts at all.
+/// Thread safety: all of it.
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <cstddef>
+#include <mutex>
+#include <span>
+
+#include "tollgate/redis_client.hpp"
+
+namespace tollgate::inline v0 {
+
+/// Without a lock, so that a forked child can read what its parent wrote.
+class ScriptList {
+ public:
+  static constexpr std::size_t kMaxScripts = 16;
+
+  /// Adds those that are not yet in it; beyond the maximum they are left out, and loaded when first called.
+  void add(std::span<const Script* const> scripts) noexcept;
+
+  /// A call of each script without keys; empty when there are none. Throws std::bad_alloc.
+  [[nodiscard]] CommandBatch batch() const;
+
+ private:
+  std::array<std::atomic<const Script*>, kMaxScripts> scripts_{};
+};
+
+class ScriptPreload final : public ReplyHandler {
+ public:
+  /// `scripts` must outlive it.
+  explicit ScriptPreload(const ScriptList& scripts) : scripts_(scripts) {}
+
+  [[nodiscard]] CommandBatch batch() const { return scripts_.batch(); }
+
+  /// Reads what the last connection answered to batch().
+  void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;
+
+  /// Why scripts are refused (NOPERM, or EVAL is renamed or disabled); empty when they are not, as far as is known.
+  [[nodiscard]] Failure refusal() const;
+
+ private:
+  const ScriptList& scripts_;
+  std::atomic<bool> is_refused_{false};
+  mutable std::mutex mutex_;  // guards refusal_
+  Failure refusal_;
+};
+
+}  // namespace tollgate::inline v0
