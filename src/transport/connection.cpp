@@ -2,6 +2,7 @@
 
 #include <array>
 #include <new>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -56,8 +57,13 @@ Failure Connection::read(bool may_wait, std::vector<Reply>& replies) noexcept {
         case ByteStream::Status::kOk: break;
       }
       has_received_ = true;
-      if (!parser_.feed({buffer.data(), result.count}, replies)) {
-        return {Errc::kProtocol, true, "the bytes are no RESP2 reply"};
+      const std::string_view bytes{buffer.data(), result.count};
+      if (!parser_.feed(bytes, replies)) {
+        // A TLS server may answer a request, a broken handshake to it, with an alert record (RFC 8446, section 6).
+        const bool is_tls_alert = bytes.starts_with("\x15\x03");
+        return {Errc::kProtocol, true,
+                is_tls_alert ? "the bytes are a TLS alert; does it expect TLS (rediss://)?"
+                             : "the bytes are no RESP2 reply"};
       }
       if (result.count < buffer.size()) break;
     }

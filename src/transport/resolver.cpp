@@ -34,7 +34,7 @@ std::shared_ptr<Resolution> Resolver::start(const std::string& host, std::uint16
     launch_([this, entry = entry] { run(entry); });
     return entry->second;
   } catch (const std::system_error& error) {
-    const std::shared_ptr<Resolution> failed = std::move(entry->second);
+    std::shared_ptr<Resolution> failed = std::move(entry->second);
     under_way_.erase(entry);
     failed->finish({{}, "no thread to look it up: " + error.code().message()});
     return failed;

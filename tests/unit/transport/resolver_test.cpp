@@ -23,64 +23,64 @@ constexpr auto kNow =
 class ResolverTest : public ::testing::Test {
  protected:
   HostAddresses look_up(const std::string& host, std::uint16_t port) {
-    looked_up.push_back(host + ':' + std::to_string(port));
-    if (is_out_of_memory) throw std::bad_alloc{};
-    return answer;
+    looked_up_.push_back(host + ':' + std::to_string(port));
+    if (is_out_of_memory_) throw std::bad_alloc{};
+    return answer_;
   }
 
   void launch(std::function<void()> task) {
-    ++launches;
-    if (has_no_threads) throw std::system_error{std::make_error_code(std::errc::resource_unavailable_try_again)};
-    if (has_no_memory_for_threads) throw std::bad_alloc{};
-    threads.push_back(std::move(task));
+    ++launches_;
+    if (has_no_threads_) throw std::system_error{std::make_error_code(std::errc::resource_unavailable_try_again)};
+    if (has_no_memory_for_threads_) throw std::bad_alloc{};
+    threads_.push_back(std::move(task));
   }
 
   void run_threads() {
-    for (const auto& thread : std::exchange(threads, {})) thread();
+    for (const auto& thread : std::exchange(threads_, {})) thread();
   }
 
-  HostAddresses answer{{SocketAddress{}, SocketAddress{}}};
-  bool is_out_of_memory = false;
-  bool has_no_threads = false;
-  bool has_no_memory_for_threads = false;
-  int launches = 0;
-  std::vector<std::function<void()>> threads;
-  std::vector<std::string> looked_up;
-  Resolver resolver{[this](const std::string& host, std::uint16_t port) { return look_up(host, port); },
-                    [this](std::function<void()> task) { launch(std::move(task)); }};
+  HostAddresses answer_{{SocketAddress{}, SocketAddress{}}};
+  bool is_out_of_memory_ = false;
+  bool has_no_threads_ = false;
+  bool has_no_memory_for_threads_ = false;
+  int launches_ = 0;
+  std::vector<std::function<void()>> threads_;
+  std::vector<std::string> looked_up_;
+  Resolver resolver_{[this](const std::string& host, std::uint16_t port) { return look_up(host, port); },
+                     [this](std::function<void()> task) { launch(std::move(task)); }};
 };
 
 TEST_F(ResolverTest, LooksUpANameOnceForAllWhoAskMeanwhile) {
-  const auto first = resolver.start("cache", 6379);
-  for (int i = 0; i < 100; ++i) EXPECT_EQ(resolver.start("cache", 6379), first);
-  EXPECT_EQ(launches, 1);
+  const auto first = resolver_.start("cache", 6379);
+  for (int i = 0; i < 100; ++i) EXPECT_EQ(resolver_.start("cache", 6379), first);
+  EXPECT_EQ(launches_, 1);
   EXPECT_FALSE(first->wait_until(kNow));
 
   run_threads();
-  EXPECT_THAT(looked_up, ::testing::ElementsAre("cache:6379"));
+  EXPECT_THAT(looked_up_, ::testing::ElementsAre("cache:6379"));
   EXPECT_TRUE(first->wait_until(kNow));
   EXPECT_THAT(first->addresses(), SizeIs(2));
   EXPECT_EQ(first->error(), "");
 }
 
 TEST_F(ResolverTest, LooksUpEachHostAndPortByItself) {
-  const auto first = resolver.start("cache", 6379);
-  const auto other_port = resolver.start("cache", 6380);
-  const auto other_host = resolver.start("other", 6379);
-  EXPECT_THAT(threads, SizeIs(3));
+  const auto first = resolver_.start("cache", 6379);
+  const auto other_port = resolver_.start("cache", 6380);
+  const auto other_host = resolver_.start("other", 6379);
+  EXPECT_THAT(threads_, SizeIs(3));
 
-  threads[1]();
+  threads_[1]();
   EXPECT_FALSE(first->wait_until(kNow));
   EXPECT_TRUE(other_port->wait_until(kNow));
   EXPECT_FALSE(other_host->wait_until(kNow));
-  EXPECT_THAT(looked_up, ::testing::ElementsAre("cache:6380"));
+  EXPECT_THAT(looked_up_, ::testing::ElementsAre("cache:6380"));
 }
 
 TEST_F(ResolverTest, LooksUpAgainOnceTheLookUpHasEnded) {
-  const auto first = resolver.start("cache", 6379);
+  const auto first = resolver_.start("cache", 6379);
   run_threads();
-  answer = {{}, "no such host"};
-  const auto second = resolver.start("cache", 6379);
+  answer_ = {{}, "no such host"};
+  const auto second = resolver_.start("cache", 6379);
   EXPECT_NE(second, first);
   EXPECT_FALSE(second->wait_until(kNow));
 
@@ -91,32 +91,32 @@ TEST_F(ResolverTest, LooksUpAgainOnceTheLookUpHasEnded) {
 }
 
 TEST_F(ResolverTest, ReportsThatThereIsNoThread) {
-  has_no_threads = true;
-  const auto refused = resolver.start("cache", 6379);
+  has_no_threads_ = true;
+  const auto refused = resolver_.start("cache", 6379);
   EXPECT_TRUE(refused->wait_until(kNow));
   EXPECT_THAT(refused->error(), HasSubstr("no thread to look it up: "));
 
-  has_no_threads = false;
-  const auto second = resolver.start("cache", 6379);
+  has_no_threads_ = false;
+  const auto second = resolver_.start("cache", 6379);
   run_threads();
   EXPECT_TRUE(second->wait_until(kNow));
   EXPECT_THAT(second->addresses(), SizeIs(2));
 }
 
 TEST_F(ResolverTest, StartsAfterMemoryRanOut) {
-  has_no_memory_for_threads = true;
-  EXPECT_THROW(static_cast<void>(resolver.start("cache", 6379)), std::bad_alloc);
+  has_no_memory_for_threads_ = true;
+  EXPECT_THROW(static_cast<void>(resolver_.start("cache", 6379)), std::bad_alloc);
 
-  has_no_memory_for_threads = false;
-  const auto second = resolver.start("cache", 6379);
+  has_no_memory_for_threads_ = false;
+  const auto second = resolver_.start("cache", 6379);
   run_threads();
   EXPECT_TRUE(second->wait_until(kNow));
   EXPECT_THAT(second->addresses(), SizeIs(2));
 }
 
 TEST_F(ResolverTest, EndsTheWaitWhenTheLookUpRunsOutOfMemory) {
-  is_out_of_memory = true;
-  const auto resolution = resolver.start("cache", 6379);
+  is_out_of_memory_ = true;
+  const auto resolution = resolver_.start("cache", 6379);
   run_threads();
   EXPECT_TRUE(resolution->wait_until(kNow));
   EXPECT_EQ(resolution->error(), "out of memory");
