@@ -68,8 +68,14 @@ class Node::ExclusiveUse {
   Slot* slot_ = nullptr;
 };
 
-Node::Node(RedisClient& client, const Url& url, const ClientOptions& options, const ScriptList& scripts)
-    : shared_{client, url, options, {url.to_string(), options.observer}, std::make_shared<ScriptPreload>(scripts)},
+Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts)
+    : shared_{client,
+              std::move(endpoint),
+              std::move(login),
+              options.connect_timeout,
+              options.command_timeout,
+              {shared_.endpoint.name, options.observer},
+              std::make_shared<ScriptPreload>(scripts)},
       maintenance_(shared_, Handshake::kAlways),
       service_thread_([this] { return service(); }) {
   slots_.emplace_back(shared_, Handshake::kAsNeeded);
@@ -79,7 +85,7 @@ Node::Node(RedisClient& client, const Url& url, const ClientOptions& options, co
 
 void Node::close() {
   service_thread_.stop();
-  const Time deadline = SteadyClock::now() + shared_.options.command_timeout;
+  const Time deadline = SteadyClock::now() + shared_.command_timeout;
   drain(deadline);
   for (Slot& slot : slots_) {
     if (&slot != &primary()) slot.pipeline.close();
@@ -96,7 +102,7 @@ void Node::close() {
 BatchResult Node::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
                           const std::shared_ptr<ReplyHandler>& late) {
   const Time now = SteadyClock::now();
-  BatchResult result = carry(batch, now, deadline.value_or(now + shared_.options.command_timeout), late);
+  BatchResult result = carry(batch, now, deadline.value_or(now + shared_.command_timeout), late);
   counters_.add(result.ok() ? LatencyHistogram::bucket_of(SteadyClock::now() - now) : kFailed);
   return result;
 }
@@ -267,7 +273,7 @@ std::optional<Node::Time> Node::service() {
   shared_.events.deliver();
   const std::optional<Time> due = deferred_.next_due();
   if (!has_unattended) return due;
-  const auto tick = std::min<SteadyClock::duration>(kServiceTick, shared_.options.command_timeout / 8);
+  const auto tick = std::min<SteadyClock::duration>(kServiceTick, shared_.command_timeout / 8);
   const Time next = SteadyClock::now() + tick;
   return due ? std::min(next, *due) : next;
 }

@@ -32,8 +32,9 @@ class Node {
   /// Of calls; one more is made for maintenance when there is some.
   static constexpr std::size_t kConnections = 4;
 
-  /// `client` is passed to handlers. It and `scripts` must outlive the node.
-  Node(RedisClient& client, const Url& url, const ClientOptions& options, const ScriptList& scripts);
+  /// `client` is passed to handlers. It and `scripts` must outlive the node. Of `options` the timeouts and the observer
+  /// are used.
+  Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 

@@ -18,7 +18,9 @@ class StandaloneClient final : public RedisClient {
  public:
   /// `url` is of the scheme `redis` or `unix`. No I/O: it connects at the first use.
   StandaloneClient(const Url& url, const ClientOptions& options)
-      : node_([this, url, options](Node*) { return std::make_unique<Node>(*this, url, options, scripts_); }) {}
+      : node_([this, url, options](Node*) {
+          return std::make_unique<Node>(*this, url.endpoint(), url.login(options.credentials), options, scripts_);
+        }) {}
   StandaloneClient(const StandaloneClient&) = delete;
   StandaloneClient& operator=(const StandaloneClient&) = delete;
   ~StandaloneClient() override {

@@ -33,7 +33,7 @@ Pipeline::Pipeline(Shared& shared, Handshake handshake)
     : shared_(shared),
       handshake_(handshake),
       queue_(static_cast<Serial>(std::random_device{}())),
-      health_(shared.options.command_timeout, std::random_device{}()) {}
+      health_(shared.command_timeout, std::random_device{}()) {}
 
 Pipeline::~Pipeline() { close(); }
 
@@ -245,7 +245,7 @@ bool Pipeline::collect_late_replies(Server server) {
     if (collected || server == Server::kFails) {
       overdue_at_ = Time::max();
     } else if (server == Server::kAnswers) {
-      overdue_at_ = std::min(overdue_at_, now + shared_.options.command_timeout);
+      overdue_at_ = std::min(overdue_at_, now + shared_.command_timeout);
     }
   }
   if (is_overdue) give_up_connection("a reply is overdue, though Redis answers other connections");
@@ -260,7 +260,7 @@ bool Pipeline::is_silent() {
   read_after_silence(lock, now, true);
   if (!connection_ || queue_.abandoned() == 0) return false;
   const Time silent_since = std::max(last_heard_, queue_.in_flight_since().value_or(now));
-  return now - silent_since >= shared_.options.command_timeout;
+  return now - silent_since >= shared_.command_timeout;
 }
 
 void Pipeline::give_up_connection(std::string why) {

@@ -18,17 +18,16 @@
 #include <string_view>
 #include <vector>
 
-#include "tollgate/client_options.hpp"
 #include "tollgate/redis_client.hpp"
 #include "transport/client_events.hpp"
-#include "transport/connect_attempt.hpp"
 #include "transport/connection.hpp"
+#include "transport/connector.hpp"
 #include "transport/exchange_queue.hpp"
 #include "transport/round_trip.hpp"
 #include "transport/script_preload.hpp"
 #include "transport/server_health.hpp"
 #include "transport/yields.hpp"
-#include "values/url.hpp"
+#include "values/endpoint.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -39,8 +38,10 @@ class Pipeline {
   /// What the connections of one client share; it outlives them.
   struct Shared {
     RedisClient& client;  // passed to handlers
-    const Url url;
-    const ClientOptions options;
+    const Endpoint endpoint;
+    const Login login;
+    const std::chrono::milliseconds connect_timeout;
+    const std::chrono::milliseconds command_timeout;
     ClientEvents events;
     const std::shared_ptr<ScriptPreload> scripts;
   };
@@ -147,7 +148,7 @@ class Pipeline {
   ExchangeQueue queue_;
   const void* driver_ = nullptr;  // the driver's exchange, or its DriverScope where it has none
   std::shared_ptr<Connection> connection_;
-  std::unique_ptr<ConnectAttempt> attempt_;  // advanced by the driver, without the lock
+  std::unique_ptr<Connector> connector_;  // advanced by the driver, without the lock
   ServerHealth health_;
   const Exchange* probe_ = nullptr;  // the call that is to show whether the circuit can be closed
   Time overdue_at_ = Time::max();    // when collect_late_replies() gives up the connection

@@ -94,37 +94,38 @@ void Pipeline::read_after_silence(Lock& lock, Time now, bool also_with_replies_d
 void Pipeline::establish(Lock& lock, Time until) {
   const Time now = SteadyClock::now();
   FinishedExchanges finished;
-  if (!attempt_ && !may_connect(now)) {
+  if (!connector_ && !may_connect(now)) {
     queue_.fail_pending_calls(health_.refusal(), finished);
     return finish(lock, finished);
   }
-  if (!attempt_) attempt_ = std::make_unique<ConnectAttempt>(shared_.url, shared_.options, handshake_, now);
+  if (!connector_)
+    connector_ = std::make_unique<Connector>(shared_.endpoint, shared_.login, handshake_, shared_.connect_timeout, now);
 
-  auto progress = ConnectAttempt::Progress::kPending;
+  auto progress = Connector::Progress::kPending;
   lock.unlock();
   try {
-    progress = attempt_->advance(until);
+    progress = connector_->advance(until);
   } catch (const std::bad_alloc&) {
     lock.lock();
-    attempt_.reset();
+    connector_.reset();
     throw;
   }
   lock.lock();
 
   switch (progress) {
-    case ConnectAttempt::Progress::kPending: return;
-    case ConnectAttempt::Progress::kConnected:
-      connection_ = attempt_->take_connection();
+    case Connector::Progress::kPending: return;
+    case Connector::Progress::kConnected:
+      connection_ = connector_->take_connection();
       connected_at_ = last_read_ = last_heard_ = SteadyClock::now();
       has_timed_out_.store(false, std::memory_order_relaxed);
       round_trip_.reset();
-      attempt_.reset();
+      connector_.reset();
       preload_scripts();
       count(ClientEvents::kConnects);
       return report(EventKind::kConnected);
-    case ConnectAttempt::Progress::kFailed:
-      const Failure failure = detail::copy_of(attempt_->failure());
-      attempt_.reset();
+    case Connector::Progress::kFailed:
+      const Failure failure = detail::copy_of(connector_->failure());
+      connector_.reset();
       circuit_changed(health_.open(SteadyClock::now(), failure), failure, finished);
       return finish(lock, finished);
   }

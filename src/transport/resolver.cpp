@@ -2,19 +2,15 @@
 
 #include <new>
 #include <system_error>
-#include <thread>
 
-#include "transport/blocked_signals.hpp"
 #include "transport/name_lookup.hpp"
+#include "values/background_thread.hpp"
 #include "values/fork_local.hpp"
 
 namespace tollgate::inline v0 {
 namespace {
 
-void launch_thread(std::function<void()> task) {
-  const BlockedSignals blocked;  // inherited by the thread, so that the program's handlers do not run on it
-  std::thread{std::move(task)}.detach();
-}
+void launch_thread(std::function<void()> task) { detail::start_background_thread(std::move(task)).detach(); }
 
 }  // namespace
 

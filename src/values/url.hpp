@@ -3,9 +3,13 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
+
+#include "values/endpoint.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -33,6 +37,15 @@ class Url {
   [[nodiscard]] const std::optional<std::string>& password() const noexcept { return password_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> connect_timeout() const noexcept { return connect_timeout_; }
   [[nodiscard]] std::optional<std::chrono::milliseconds> command_timeout() const noexcept { return command_timeout_; }
+
+  /// For the schemes `redis`, `rediss` and `unix`.
+  [[nodiscard]] Endpoint endpoint() const { return {to_string(), host_, port_, path_}; }
+  /// `credentials` wins over the user and password here.
+  [[nodiscard]] Login login(std::function<Credentials()> credentials) const {
+    Login login{.credentials = std::move(credentials), .database = database_};
+    if (password_) login.fixed = Credentials{username_, *password_};
+    return login;
+  }
 
   bool operator==(const Url&) const = default;
 

@@ -8,7 +8,7 @@
 #include <system_error>
 #include <vector>
 
-#include "transport/blocked_signals.hpp"
+#include "values/blocked_signals.hpp"
 
 namespace tollgate {
 namespace {

@@ -1,0 +1,51 @@
+/// Carries out a ConnectAttempt with blocking waits that end by the caller's deadline; the next caller resumes it.
+/// Thread safety: one thread at a time.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "transport/connect_attempt.hpp"
+#include "transport/connection.hpp"
+#include "transport/open_socket.hpp"
+#include "transport/resolution.hpp"
+
+namespace tollgate::inline v0 {
+
+class Connector {
+ public:
+  using Time = ConnectAttempt::Time;
+  enum class Progress : std::uint8_t { kPending, kConnected, kFailed };
+
+  /// `endpoint` and `login` must outlive it.
+  Connector(const Endpoint& endpoint, const Login& login, Handshake handshake, std::chrono::milliseconds timeout,
+            Time now)
+      : endpoint_(endpoint), login_(login), attempt_(endpoint, login, handshake, timeout, now) {}
+
+  /// Carries on until there is an outcome, at most until `until`; then kPending. Throws std::bad_alloc; then it must be
+  /// discarded.
+  [[nodiscard]] Progress advance(Time until);
+
+  [[nodiscard]] std::shared_ptr<Connection> take_connection() noexcept { return std::move(connection_); }
+  [[nodiscard]] const Failure& failure() const noexcept { return attempt_.failure(); }
+
+ private:
+  void resolve(Time until);
+  void open();
+  void await_open(Time until);
+  void log_in();
+  void await_answers(Time until);
+
+  const Endpoint& endpoint_;
+  const Login& login_;
+  ConnectAttempt attempt_;
+  std::shared_ptr<Resolution> resolution_;
+  std::unique_ptr<OpenSocket> socket_;  // until connection_ owns it
+  std::shared_ptr<Connection> connection_;
+  std::vector<Reply> replies_;
+  bool is_paused_ = false;  // the caller's deadline came first
+};
+
+}  // namespace tollgate::inline v0
