@@ -53,7 +53,9 @@ TEST_P(Lifetime, OnARedisServer) {
   EXPECT_EQ(run(server_.url() + "?command_timeout_ms=2000", server_.pid()), 0);
   EXPECT_EQ(output(), "");
   server_.resume();
-  if (GetParam().leaves_eleven_tokens) EXPECT_EQ(charged_in_all(), 11);
+  if (GetParam().leaves_eleven_tokens) {
+    EXPECT_EQ(charged_in_all(), 11);
+  }
 }
 
 TEST_P(Lifetime, InMemory) {
@@ -71,7 +73,7 @@ INSTANTIATE_TEST_SUITE_P(
                       Program{"charge_after_all_other_statics"}, Program{"charge_in_an_exit_handler"},
                       Program{"return_after_a_timeout_of_a_slow_server", false},
                       Program{"return_after_a_timeout_of_a_stopped_server", false}),
-    [](const auto& info) { return std::string{info.param.variant}; });
+    [](const auto& program) { return std::string{program.param.variant}; });
 
 }  // namespace
 }  // namespace tollgate::tests

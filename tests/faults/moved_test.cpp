@@ -100,8 +100,8 @@ TEST_P(Moved, OfManyRequestsInOneCallNonePassesThatBelongsElsewhere) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Policies, Moved, ::testing::Values(FailurePolicy::kAllow, FailurePolicy::kLocalShare),
-                         [](const auto& info) {
-                           return std::string{info.param == FailurePolicy::kAllow ? "Allow" : "LocalShare"};
+                         [](const auto& policy) {
+                           return std::string{policy.param == FailurePolicy::kAllow ? "Allow" : "LocalShare"};
                          });
 
 }  // namespace
