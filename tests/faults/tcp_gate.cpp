@@ -102,7 +102,14 @@ void TcpGate::take_in(Link& link, bool from_client) {
     link.client_spoke = false;
     ++turns_;
   }
+  if (link.dropped) return;
   std::string bytes(buffer.data(), static_cast<std::size_t>(count));
+  if (from_client && !closed_on_.empty() && bytes.find(closed_on_) != std::string::npos) {
+    ++closed_on_word_;
+    link.ended = true;
+    link.replies.chunks.clear();
+    return;
+  }
   if (!from_client) {
     reply_bytes_ += bytes.size();
     falsify(bytes);

@@ -67,6 +67,18 @@ class TcpGate {
   void swallow_replies(int count) {
     change([&] { replies_to_swallow_ = count; });
   }
+  /// From now on no byte passes on the connections that are open, in either direction, and none of them ends: a path
+  /// whose packets are dropped. New connections pass.
+  void black_hole() {
+    change([&] {
+      for (Link& link : links_) link.dropped = true;
+    });
+  }
+  /// A connection is closed, and what it sent is dropped, when its client sends a chunk that holds `word`; empty =
+  /// none.
+  void close_on(std::string word) {
+    change([&] { closed_on_ = std::move(word); });
+  }
   /// New connections lead to this port.
   void lead_to(std::uint16_t server_port) {
     change([&] { server_port_ = server_port; });
@@ -83,6 +95,8 @@ class TcpGate {
   [[nodiscard]] int connections() const { return connections_; }
   /// How often all connections were reset on demand.
   [[nodiscard]] int cuts() const { return cuts_; }
+  /// How many connections close_on() closed.
+  [[nodiscard]] int closed_on_word() const { return closed_on_word_; }
   [[nodiscard]] std::size_t request_bytes() const { return request_bytes_; }
   [[nodiscard]] std::size_t reply_bytes() const { return reply_bytes_; }
   /// How often the server began to answer after the client had spoken: round trips, for a client that waits for each.
@@ -106,6 +120,7 @@ class TcpGate {
     Pipe requests;
     Pipe replies;
     bool client_spoke = false;
+    bool dropped = false;
     bool ended = false;
   };
 
@@ -132,6 +147,7 @@ class TcpGate {
   std::atomic<int> connections_{0};
   std::atomic<int> cuts_{0};
   std::atomic<int> turns_{0};
+  std::atomic<int> closed_on_word_{0};
   std::atomic<std::size_t> request_bytes_{0};
   std::atomic<std::size_t> reply_bytes_{0};
 
@@ -145,6 +161,7 @@ class TcpGate {
   int reply_turns_left_ = std::numeric_limits<int>::max();
   int replies_to_swallow_ = 0;
   std::string inserted_;
+  std::string closed_on_;
   std::size_t fragment_ = 0;
   std::size_t request_bytes_left_ = kUnlimited;
   std::size_t reply_bytes_left_ = kUnlimited;
