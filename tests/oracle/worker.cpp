@@ -197,10 +197,12 @@ class Worker {
     if (told.remaining) seen_left(target) = *told.remaining;
     log_.write(entry);
   }
+  /// `minute`: that the tokens were charged to. Those are given back there; excess is charged to the current one.
   void write_adjustment(Target target, std::int64_t minute, std::int64_t change, std::uint32_t name) {
     if (change == 0 && name == 0) return write_nothing();
+    if (change > 0) minute = minute_;
     Entry entry = make_entry(Entry::kAdjust, target, minute, change);
-    entry.may_create = change > 0 && minute == minute_;
+    entry.may_create = change > 0;
     entry.name = name;
     log_.write(entry);
   }
