@@ -51,7 +51,7 @@ void key(benchmark::State& state) {
     benchmark::DoNotOptimize(prefix);
     benchmark::DoNotOptimize(user);
     benchmark::DoNotOptimize(minute);
-    const decisions::Key key = decisions::Key::counter(prefix, user, minute);
+    const decisions::Key key = decisions::Key::counter(prefix, user, {minute});
     benchmark::DoNotOptimize(key.view().data());
     benchmark::ClobberMemory();
   }

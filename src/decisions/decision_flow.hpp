@@ -142,13 +142,14 @@ class DecisionFlow {
 /// How many tokens are put where when a reservation ends. `charged`: the window that holds them; `tokens`: used less
 /// what was charged. What is too much goes to the window that counts now; what was not used goes back to its own.
 [[nodiscard]] inline Adjustment settlement(std::string_view user_id, WindowId charged, WindowId now,
-                                           std::int64_t tokens, std::string_view once_id) noexcept {
+                                           std::int64_t tokens, std::string_view once_id,
+                                           RecordPlace place = RecordPlace::kOfUser) noexcept {
   return {.user_id = user_id,
           .window = tokens > 0 ? now : charged,
           .tokens = tokens,
           .window_counts = tokens > 0 || charged == now,
           .once_id = once_id,
-          .place = RecordPlace::kOfCounter,
+          .place = place,
           .record_window = charged};
 }
 

@@ -90,7 +90,7 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
   if (effects.in_doubt) counters_->count_in_doubt(pending.request.tokens);
   if (effects.lesson != Effects::Lesson::kNothing && memory_) memory_->learn(pending, now);
   if (effects.uses_share && share_) use_share(pending);
-  if (pending.record_place == decisions::RecordPlace::kOfCounter) is_cluster_.store(true, std::memory_order_relaxed);
+  if (pending.record_place == decisions::RecordPlace::kOfCounter) is_cluster_->store(true, std::memory_order_relaxed);
   if (pending.step == PendingRequest::Step::kAwaitLocalShare) ask_local_share(pending);
 }
 
@@ -276,26 +276,24 @@ void BlockingLimiter::settle(std::string_view user_id, WindowId charged, std::in
     if (tokens < 0 && memory_) memory_->forget(user_id);
   } catch (const std::bad_alloc&) {  // a forked child's memory, which is empty
   }
-  post(decisions::settlement(user_id, charged, current_window(), tokens, once_id));
+  post(decisions::settlement(user_id, charged, current_window(), tokens, once_id, record_place()));
   events_->deliver();
 }
 
 void BlockingLimiter::post(const decisions::Adjustment& adjustment) noexcept {
   try {
+    if (!adjustment.once_id.empty()) {
+      return OnceSettlement::post(*client_, adjustment, flow_.window(), settlements_, is_cluster_);
+    }
     CommandBatch batch;
-    const bool once = !adjustment.once_id.empty();
-    if (once || scripts() == Scripts::kRun) {
+    if (scripts() == Scripts::kRun) {
       flow_.window().adjust(adjustment, batch);
     } else if (adjustment.window_counts) {
       flow_.window().adjust_without_script(adjustment, batch);
     } else {
       return;  // nothing counts in a window that has ended
     }
-    if (once && adjustment.window != adjustment.record_window) {
-      client_->post(std::move(batch), std::make_shared<OnceExcess>(adjustment, flow_.window(), settlements_));
-    } else {
-      client_->post(std::move(batch), settlements_);
-    }
+    client_->post(std::move(batch), settlements_);
   } catch (...) {
     settlements_->lost(std::abs(adjustment.tokens), no_memory());
   }

@@ -98,8 +98,8 @@ class BlockingLimiter {
   void post(const decisions::Adjustment& adjustment) noexcept;
   [[nodiscard]] decisions::Scripts scripts() const;
   [[nodiscard]] decisions::RecordPlace record_place() const noexcept {
-    return is_cluster_.load(std::memory_order_relaxed) ? decisions::RecordPlace::kOfCounter
-                                                       : decisions::RecordPlace::kOfUser;
+    return is_cluster_->load(std::memory_order_relaxed) ? decisions::RecordPlace::kOfCounter
+                                                        : decisions::RecordPlace::kOfUser;
   }
 
   const RateLimitConfig config_;
@@ -114,9 +114,10 @@ class BlockingLimiter {
   const std::shared_ptr<PostHandler> settlements_;
   const std::shared_ptr<ReplyHandler> late_charge_;
   const std::shared_ptr<ReplyHandler> no_handler_;
-  std::atomic<bool> is_cluster_{false};          // CROSSSLOT was seen
-  std::atomic<int> setup_fault_{0};              // the Errc of the latest, 0 = none since a charge was answered
-  std::atomic<std::int64_t> setup_fault_in_{0};  // and its window
+  const std::shared_ptr<std::atomic<bool>> is_cluster_ =
+      std::make_shared<std::atomic<bool>>(false);  // CROSSSLOT was seen
+  std::atomic<int> setup_fault_{0};                // the Errc of the latest, 0 = none since a charge was answered
+  std::atomic<std::int64_t> setup_fault_in_{0};    // and its window
 };
 
 }  // namespace tollgate::inline v0

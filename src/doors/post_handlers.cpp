@@ -192,34 +192,53 @@ void LateCharge::handle(RedisClient& client, const CommandBatch& batch, const Ba
   }
 }
 
-OnceExcess::OnceExcess(const decisions::Adjustment& adjustment, const FixedWindow& window,
-                       std::shared_ptr<PostHandler> settlements)
+OnceSettlement::OnceSettlement(const decisions::Adjustment& adjustment, const FixedWindow& window,
+                               std::shared_ptr<PostHandler> settlements, std::shared_ptr<std::atomic<bool>> is_cluster)
     : user_id_(adjustment.user_id),
       once_id_(adjustment.once_id),
-      adjustment_{user_id_, adjustment.window, adjustment.tokens,       adjustment.window_counts,
-                  once_id_, adjustment.place,  adjustment.record_window},
+      adjustment_(adjustment),
       window_(window),
-      settlements_(std::move(settlements)) {}
+      settlements_(std::move(settlements)),
+      is_cluster_(std::move(is_cluster)) {
+  adjustment_.user_id = user_id_;
+  adjustment_.once_id = once_id_;
+}
 
-void OnceExcess::handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept {
+void OnceSettlement::post(RedisClient& client, const decisions::Adjustment& adjustment, const FixedWindow& window,
+                          std::shared_ptr<PostHandler> settlements, std::shared_ptr<std::atomic<bool>> is_cluster) {
+  std::make_shared<OnceSettlement>(adjustment, window, std::move(settlements), std::move(is_cluster))->post(client);
+}
+
+void OnceSettlement::post(RedisClient& client) {
+  decisions::Adjustment next = adjustment_;
+  claims_ = next.place == decisions::RecordPlace::kOfCounter && next.window != next.record_window;
+  if (claims_) {
+    next.window = next.record_window;
+    next.tokens = 0;
+  }
+  CommandBatch batch;
+  window_.adjust(next, batch);
+  client.post(std::move(batch), shared_from_this());
+}
+
+void OnceSettlement::handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept {
   try {
-    if (claims_) return handle_claim(client, batch, result);
-    if (failure_of(batch, result, 0).code != Errc::kCrossSlot) return settlements_->handle(client, batch, result);
-    decisions::Adjustment claim = adjustment_;
-    claim.window = adjustment_.record_window;
-    claim.tokens = 0;
-    CommandBatch claiming;
-    window_.adjust(claim, claiming);
-    claims_ = true;
-    client.post(std::move(claiming), shared_from_this());
+    if (claims_) return charge_claimed(client, batch, result);
+    const bool refused = failure_of(batch, result, 0).code == Errc::kCrossSlot;
+    if (!refused || adjustment_.place == decisions::RecordPlace::kOfCounter) {
+      return settlements_->handle(client, batch, result);
+    }
+    is_cluster_->store(true, std::memory_order_relaxed);
+    adjustment_.place = decisions::RecordPlace::kOfCounter;
+    post(client);
   } catch (...) {
-    settlements_->lost(adjustment_.tokens, no_memory());
+    settlements_->lost(std::abs(adjustment_.tokens), no_memory());
   }
 }
 
-void OnceExcess::handle_claim(RedisClient& client, const CommandBatch& batch, const BatchResult& result) {
+void OnceSettlement::charge_claimed(RedisClient& client, const CommandBatch& batch, const BatchResult& result) {
   if (const Failure failure = failure_of(batch, result, 0); failure.code) {
-    return settlements_->lost(adjustment_.tokens, failure);
+    return settlements_->lost(std::abs(adjustment_.tokens), failure);
   }
   if (result.replies[0].to_integer() == kAlreadyAdjusted) return;
   decisions::Adjustment charge = adjustment_;

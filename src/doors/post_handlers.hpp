@@ -63,24 +63,31 @@ class LateCharge final : public ReplyHandler {
   const std::shared_ptr<PostHandler> repairs_;
 };
 
-/// The handler of a settlement that is made once and charges its excess to a later window than it was reserved in. The
-/// record of the settlement lies beside the counter of the reservation. A Cluster refuses one script on both: then the
-/// settlement is claimed there first, and, where nobody had claimed it before, charged.
-class OnceExcess final : public ReplyHandler, public std::enable_shared_from_this<OnceExcess> {
+/// The handler of a settlement that is made once. A Cluster refuses its script with CROSSSLOT where the record of the
+/// settlement lies in another hash slot than the counter: then the record goes beside the counter of the reservation.
+/// Excess that is charged to a later window than that takes two steps: the settlement is claimed beside the counter of
+/// the reservation, and charged when it had not been claimed before.
+class OnceSettlement final : public ReplyHandler, public std::enable_shared_from_this<OnceSettlement> {
  public:
-  OnceExcess(const decisions::Adjustment& adjustment, const decisions::FixedWindow& window,
-             std::shared_ptr<PostHandler> settlements);
+  /// Posts `adjustment`, which has a once_id. `is_cluster`: set when CROSSSLOT is seen.
+  static void post(RedisClient& client, const decisions::Adjustment& adjustment, const decisions::FixedWindow& window,
+                   std::shared_ptr<PostHandler> settlements, std::shared_ptr<std::atomic<bool>> is_cluster);
+
+  OnceSettlement(const decisions::Adjustment& adjustment, const decisions::FixedWindow& window,
+                 std::shared_ptr<PostHandler> settlements, std::shared_ptr<std::atomic<bool>> is_cluster);
 
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;
 
  private:
-  void handle_claim(RedisClient& client, const CommandBatch& batch, const BatchResult& result);
+  void post(RedisClient& client);
+  void charge_claimed(RedisClient& client, const CommandBatch& batch, const BatchResult& result);
 
   const std::string user_id_;
   const std::string once_id_;
-  const decisions::Adjustment adjustment_;  // its texts are the two above
+  decisions::Adjustment adjustment_;  // its texts are the two above
   const decisions::FixedWindow window_;
   const std::shared_ptr<PostHandler> settlements_;
+  const std::shared_ptr<std::atomic<bool>> is_cluster_;
   bool claims_ = false;
 };
 

@@ -64,6 +64,8 @@ Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
       window_ = outcome.window;
     }
     held_ += tokens;
+  } else if (this->tokens() == 0 && outcome.decision.source == Source::kRedis) {
+    window_ = outcome.window;  // of a repeated denial, that of the first: settlements are made once beside its counter
   }
   return limiter_->finish_or_throw(std::move(outcome));
 }

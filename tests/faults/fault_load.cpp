@@ -162,7 +162,7 @@ RateLimitConfig FaultLoad::config(Admission admission, std::chrono::milliseconds
 
 std::string FaultLoad::key_of(int user) {
   const std::int64_t minute = decisions::unix_minute(OneMinute{}.now());
-  return std::string{decisions::Key::counter(RateLimitConfig{}.key_prefix, Caller::name_of(user), minute).view()};
+  return std::string{decisions::Key::counter(RateLimitConfig{}.key_prefix, Caller::name_of(user), {minute}).view()};
 }
 
 /// A process of the load: one client, a limiter of each admission, and threads that use one each.

@@ -80,7 +80,7 @@ class StoreTest : public ::testing::Test {
   [[nodiscard]] std::optional<std::int64_t> counter_in(std::string_view user_id, std::int64_t minute) {
     let_posts_arrive();
     CommandBatch batch;
-    batch.get(decisions::Key::counter(RateLimitConfig{}.key_prefix, user_id, minute).view());
+    batch.get(decisions::Key::counter(RateLimitConfig{}.key_prefix, user_id, {minute}).view());
     const BatchResult result = client_->execute(batch, std::nullopt, nullptr);
     EXPECT_TRUE(result.ok()) << ::testing::PrintToString(result);
     return result.replies[0].to_integer();
@@ -530,15 +530,53 @@ TEST_P(LimiterBehaviour, WhatIsGivenBackToAMinuteIsAtMostWhatWasChargedToIt) {
   EXPECT_EQ(counter("user"), 5);
 }
 
-TEST_P(LimiterBehaviour, SettlingAfterTheMinuteHasEndedDoesNotTouchTheNextOne) {
+TEST_P(LimiterBehaviour, WhatIsNotUsedOfAMinuteThatHasEndedDoesNotTouchTheNextOne) {
   RedisRateLimiter limiter = this->limiter(100);
-  Reservation less = limiter.reserve("user", 60);
-  Reservation more = limiter.reserve("user", 10);
+  Reservation reservation = limiter.reserve("user", 60);
   clock_->advance(60s);
   EXPECT_TRUE(limiter.check_and_consume("user", 5));
-  less.settle(1);
-  more.settle(40);
+  reservation.settle(1);
   EXPECT_EQ(counter("user"), 5);
+}
+
+TEST_P(LimiterBehaviour, ExcessOverAMinuteThatHasEndedIsChargedToTheOneThatCountsNow) {
+  RedisRateLimiter limiter = this->limiter(1000);
+  for (int i = 0; i < 5; ++i) {
+    Reservation reservation = limiter.reserve("user", 10);
+    ASSERT_TRUE(reservation.allowed());
+    clock_->advance(90s);
+    reservation.settle(5000);
+    reservation.settle(5000);  // once
+    EXPECT_EQ(limiter.get_remaining("user"), 0);
+    EXPECT_FALSE(limiter.check_and_consume("user", 1));
+    EXPECT_EQ(counter("user"), 4990);
+    clock_->advance(90s);
+  }
+}
+
+TEST_P(LimiterBehaviour, ExcessOverTokensAddedInALaterMinuteIsChargedToTheOneThatCountsNow) {
+  RedisRateLimiter limiter = this->limiter(100);
+  Reservation reservation = limiter.reserve("user", 10);
+  clock_->advance(60s);
+  ASSERT_TRUE(reservation.add(20).allowed);
+  clock_->advance(60s);
+  reservation.settle(70);
+  EXPECT_EQ(counter("user"), 40);
+}
+
+TEST_P(LimiterBehaviour, ExcessIsChargedOnceHoweverManySettleTheReservation) {
+  RedisRateLimiter limiter = this->limiter(100);
+  Reservation reservation = limiter.reserve("user", 10);
+  const std::string token = reservation.token();
+  Reservation one = limiter.adopt(token);
+  Reservation other = limiter.adopt(token);
+  clock_->advance(60s);
+  one.settle(40);
+  EXPECT_EQ(counter("user"), 30);
+  clock_->advance(60s);
+  other.settle(50);
+  reservation.settle(60);
+  EXPECT_EQ(counter("user"), std::nullopt);
 }
 
 TEST_P(LimiterBehaviour, SettlingAfterAResetNeitherMakesACounterNorBringsOneBelowZero) {

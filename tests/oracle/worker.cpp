@@ -127,14 +127,15 @@ class Worker {
   struct Held {
     Reservation reservation;
     Target target;
-    std::int64_t minute;  // the window that `held` was charged to
+    std::int64_t minute;  // the window that `held` was charged to, or where it was denied
     std::int64_t held = 0;
     std::int64_t earlier = 0;       // in windows before
     std::uint32_t name = 0;         // under which it is settled once
     std::string operation_id = {};  // when that is the name
 
-    void add(std::int64_t tokens, bool allowed, std::int64_t charged_minute) {
-      if (!allowed || tokens == 0) return;
+    void add(std::int64_t tokens, const Decision& told, std::int64_t charged_minute) {
+      if (!told.allowed && told.source == Source::kRedis && held + earlier == 0) minute = charged_minute;
+      if (!told.allowed || tokens == 0) return;
       if (charged_minute != minute) earlier += std::exchange(held, 0);
       minute = charged_minute;
       held += tokens;
@@ -197,10 +198,12 @@ class Worker {
     if (told.remaining) seen_left(target) = *told.remaining;
     log_.write(entry);
   }
+  /// `minute`: that the tokens were charged to. Those are given back there; excess is charged to the current one.
   void write_adjustment(Target target, std::int64_t minute, std::int64_t change, std::uint32_t name) {
     if (change == 0 && name == 0) return write_nothing();
+    if (change > 0) minute = minute_;
     Entry entry = make_entry(Entry::kAdjust, target, minute, change);
-    entry.may_create = change > 0 && minute == minute_;
+    entry.may_create = change > 0;
     entry.name = name;
     log_.write(entry);
   }
@@ -252,7 +255,7 @@ class Worker {
             std::uint32_t name, std::string operation_id) {
     write_answer(Entry::kCharge, target, tokens, reservation.decision(), name);
     Held held{std::move(reservation), target, minute_, 0, 0, name == 0 ? 0 : settling(name), std::move(operation_id)};
-    held.add(tokens, held.reservation.allowed(), charged_minute);
+    held.add(tokens, held.reservation.decision(), tokens == 0 ? minute_ : charged_minute);
     if (held.reservation.allowed() || dice_.one_in(16)) held_.push_back(std::move(held));
   }
 
@@ -269,7 +272,7 @@ class Worker {
     const std::int64_t tokens = pick_tokens(held->target);
     const Decision told = held->reservation.add(tokens);
     write_answer(Entry::kCharge, held->target, tokens, told);
-    held->add(tokens, told.allowed, minute_);
+    held->add(tokens, told, minute_);
   }
 
   void settle(Held held) {

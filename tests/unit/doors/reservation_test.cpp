@@ -323,7 +323,7 @@ TEST_F(ReservationTest, IsChargedAndSettledOncePerOperationId) {
   expect_execute("[EVALSHA admit \"p:user:29453760\" \"p:user:charge:op-1:4:\" 30 100 60 29453760 120]",
                  {testing::array({integer(30), integer(kMinute)})});
   Reservation reservation = limiter(atomic()).reserve("user", 30, {.operation_id = "op-1"});
-  expect_post("[EVALSHA adjust \"p:user:29453760\" \"p:user:29453760:{FJMI}:adjust:op-1:4:\" -20 0 120]");
+  expect_post("[EVALSHA adjust \"p:user:29453760\" \"p:user:adjust:op-1:4:\" -20 0 120]");
   reservation.settle(10, {.operation_id = "op-1"});
 }
 
@@ -333,7 +333,7 @@ TEST_F(ReservationTest, ThatRepeatsAnOperationIsSettledInTheWindowOfTheFirst) {
                  {testing::array({integer(30), integer(kMinute)})});
   Reservation reservation = limiter(atomic()).reserve("user", 30, {.operation_id = "op-1"});
   EXPECT_EQ(reservation.tokens(), 30);
-  expect_post("[EVALSHA adjust \"p:user:29453760\" \"p:user:29453760:{FJMI}:adjust:op-1:4:\" -20 0 120]");
+  expect_post("[EVALSHA adjust \"p:user:29453760\" \"p:user:adjust:op-1:4:\" -20 0 120]");
   reservation.settle(10);
 }
 
@@ -368,7 +368,7 @@ TEST_F(AdoptedReservationTest, IsSettledUnderTheSameNameWhoeverSettlesIt) {
   Reservation second = limiter().adopt(token);
   const std::string settlement = posted_by([&] { first.settle(10); });
   EXPECT_THAT(settlement, ::testing::MatchesRegex("\\[EVALSHA adjust \"p:user:29453760\" "
-                                                  "\"p:user:29453760:.FJMI.:adjust:[0-9a-f]+:32:\" -20 0 120\\]"));
+                                                  "\"p:user:adjust:[0-9a-f]+:32:\" -20 0 120\\]"));
   EXPECT_EQ(posted_by([&] { second.settle(10); }), settlement);
   EXPECT_EQ(posted_by([&] { reservation.settle(10); }), settlement);
 }

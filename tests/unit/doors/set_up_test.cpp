@@ -1,0 +1,330 @@
+// What a limiter does where Redis is not set up for it, refuses commands for a while, or is a node of a Cluster. Told
+// by counters, events and errors.
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "tollgate/redis_rate_limiter.hpp"
+#include "unit/doors/store_client.hpp"
+#include "values/scripts.hpp"
+
+namespace tollgate {
+namespace {
+
+using namespace std::chrono_literals;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+struct EventNames final : Observer {
+  void on_event(const Event& event) noexcept override {
+    names.emplace_back(to_string(event.kind));
+    last = event.failure;
+  }
+  std::vector<std::string> names;
+  Failure last;
+};
+
+class SetUpTest : public ::testing::Test {
+ protected:
+  [[nodiscard]] RateLimitConfig config(Admission admission = Admission::kPipelined,
+                                       FailurePolicy policy = FailurePolicy::kThrow) const {
+    return {.max_tokens_per_minute = 1000,
+            .key_prefix = "p",
+            .admission = admission,
+            .on_failure = policy,
+            .deny_memory = 0ms,
+            .clock = clock_,
+            .observer = observer_};
+  }
+  /// Every command of this operation is answered with `error`.
+  void refuse(Operation operation, const std::string& error) {
+    client_->refuse(
+        [=](const Command& command) { return command.operation == operation ? std::optional{error} : std::nullopt; });
+  }
+  void refuse_nothing() { client_->refuse(nullptr); }
+  std::vector<std::string> events() { return std::exchange(observer_->names, {}); }
+
+  std::shared_ptr<testing::ManualClock> clock_ = std::make_shared<testing::ManualClock>();
+  std::shared_ptr<StoreClient> client_ = std::make_shared<StoreClient>(clock_);
+  std::shared_ptr<EventNames> observer_ = std::make_shared<EventNames>();
+};
+
+TEST_F(SetUpTest, PreloadsBothScripts) {
+  const RedisRateLimiter limiter{client_, config()};
+  EXPECT_THAT(client_->preloaded, ElementsAre(&kAdmitScript, &kAdjustScript));
+}
+
+// ---- refused for a while ------------------------------------------------------------------------------------------
+
+TEST_F(SetUpTest, RepeatsAnUndoThatRedisRefusesForAWhile) {
+  for (const char* error : {"OOM command not allowed", "LOADING Redis is loading", "BUSY Redis is busy",
+                            "READONLY You can't write", "MISCONF Redis is configured"}) {
+    RedisRateLimiter limiter{client_, config()};
+    ASSERT_TRUE(limiter.check_and_consume(error, 600));
+    refuse(Operation::kScript, error);
+    EXPECT_FALSE(limiter.check_and_consume(error, 600));
+    EXPECT_EQ(client_->counter(error), 1200) << error;
+    client_->run_later();
+    EXPECT_EQ(client_->counter(error), 1200) << error;
+    refuse_nothing();
+    client_->run_later();
+    EXPECT_EQ(client_->counter(error), 600) << error;
+    client_->run_later();  // no more: it was executed once
+    EXPECT_EQ(client_->counter(error), 600) << error;
+    EXPECT_EQ(limiter.undelivered().batches, 0U) << error;
+  }
+  EXPECT_THAT(events(), IsEmpty());
+}
+
+TEST_F(SetUpTest, RepeatsASettlementAndOnlyTheCommandsThatWereRefused) {
+  RedisRateLimiter limiter{client_, config()};
+  Reservation reservation = limiter.reserve("u", 800);
+  refuse(Operation::kScript, "OOM command not allowed");
+  reservation.cancel();
+  const std::vector<ConsumeRequest> two{{"v", 900}, {"w", 900}};
+  static_cast<void>(limiter.consume_all(two));
+  client_->refuse([](const Command& command) {
+    return command.operation == Operation::kScript && command.key.starts_with("p:w") ? std::optional{"OOM no"}
+                                                                                     : std::nullopt;
+  });
+  static_cast<void>(limiter.consume_all(two));
+  EXPECT_EQ(client_->counter("v"), 900);
+  EXPECT_EQ(client_->counter("w"), 1800);
+  refuse_nothing();
+  client_->run_later();
+  EXPECT_EQ(client_->counter("u"), 0);
+  EXPECT_EQ(client_->counter("v"), 900);
+  EXPECT_EQ(client_->counter("w"), 900);
+}
+
+TEST_F(SetUpTest, PausesLongerEachTimeAndGivesUpInTheEnd) {
+  RedisRateLimiter limiter{client_, config()};
+  ASSERT_TRUE(limiter.check_and_consume("u", 600));
+  refuse(Operation::kScript, "OOM command not allowed");
+  EXPECT_FALSE(limiter.check_and_consume("u", 600));
+  int repeated = 1;
+  while (client_->run_later()) ASSERT_LT(++repeated, 100);
+  EXPECT_GE(repeated, 10);
+  for (std::size_t i = 1; i < client_->due.size(); ++i) EXPECT_GT(client_->due[i], client_->due[i - 1]);
+  EXPECT_EQ(limiter.undelivered().batches, 1U);
+  EXPECT_EQ(limiter.undelivered().tokens, 600U);
+  static_cast<void>(limiter.try_consume("", 1));  // delivers events
+  EXPECT_THAT(events(), ElementsAre("undo failed"));
+}
+
+TEST_F(SetUpTest, RepeatsNothingOfAWindowThatHasEnded) {
+  RedisRateLimiter limiter{client_, config()};
+  ASSERT_TRUE(limiter.check_and_consume("u", 600));
+  refuse(Operation::kScript, "OOM command not allowed");
+  EXPECT_FALSE(limiter.check_and_consume("u", 600));
+  clock_->advance(60s);
+  EXPECT_FALSE(client_->run_later());
+  EXPECT_EQ(limiter.undelivered().tokens, 600U);
+}
+
+TEST_F(SetUpTest, RepeatsNothingThatMayHaveBeenExecuted) {
+  RedisRateLimiter limiter{client_, config()};
+  Reservation reservation = limiter.reserve("u", 600);
+  client_->answer_posts(testing::failure(Errc::kConnectionLost, true));
+  reservation.cancel();
+  EXPECT_FALSE(client_->run_later());
+  EXPECT_EQ(client_->posted.size(), 1U);
+  EXPECT_EQ(limiter.undelivered().tokens, 600U);
+}
+
+// ---- scripts refused ----------------------------------------------------------------------------------------------
+
+TEST_F(SetUpTest, GivesBackByIncrByWhereScriptsAreKnownToBeRefused) {
+  client_->set_script_refusal({Errc::kPermissionDenied, false, "EVAL was answered with NOPERM"});
+  refuse(Operation::kScript, "NOPERM this user has no permissions to run the 'evalsha' command");
+  RedisRateLimiter limiter{client_, config()};
+  EXPECT_TRUE(limiter.check_and_consume("u", 600));
+  EXPECT_FALSE(limiter.check_and_consume("u", 600));
+  EXPECT_TRUE(limiter.check_and_consume("u", 300));
+  EXPECT_FALSE(limiter.check_and_consume("u", 600));
+  EXPECT_EQ(client_->counter("u"), 900);
+  EXPECT_EQ(limiter.undelivered().batches, 0U);
+  EXPECT_THAT(events(), ElementsAre("scripts refused"));  // once
+  EXPECT_THAT(observer_->last.detail, HasSubstr("+evalsha"));
+}
+
+TEST_F(SetUpTest, GivesBackByIncrByWhereAScriptTurnsOutToBeRefused) {
+  for (const char* error : {"NOPERM this user has no permissions", "ERR unknown command 'EVALSHA'"}) {
+    refuse(Operation::kScript, error);
+    RedisRateLimiter limiter{client_, config()};
+    EXPECT_TRUE(limiter.check_and_consume(error, 600));
+    EXPECT_FALSE(limiter.check_and_consume(error, 600));
+    EXPECT_TRUE(limiter.check_and_consume(error, 300));
+    EXPECT_EQ(client_->counter(error), 900);
+    EXPECT_EQ(limiter.undelivered().batches, 0U);
+    EXPECT_THAT(events(), ElementsAre("scripts refused"));
+  }
+}
+
+TEST_F(SetUpTest, SettlesAndRecordsWithoutScriptsWhereTheyAreRefused) {
+  client_->set_script_refusal({Errc::kUnknownCommand});
+  refuse(Operation::kScript, "ERR unknown command 'EVALSHA'");
+  RedisRateLimiter limiter{client_, config()};
+  Reservation less = limiter.reserve("u", 100);
+  less.settle(40);
+  EXPECT_EQ(client_->counter("u"), 40);
+  Reservation more = limiter.reserve("u", 100);
+  more.settle(150);
+  EXPECT_EQ(client_->counter("u"), 190);
+  limiter.record("u", 10);
+  EXPECT_EQ(client_->counter("u"), 200);
+
+  Reservation late = limiter.reserve("u", 100);
+  clock_->advance(90s);
+  late.cancel();  // that window no longer counts: its counter is not made anew
+  EXPECT_EQ(client_->counter("u", 1), std::nullopt);
+  EXPECT_EQ(limiter.undelivered().batches, 0U);
+}
+
+TEST_F(SetUpTest, NamesTheRightToGrantInPing) {
+  RedisRateLimiter limiter{client_, config()};
+  EXPECT_NO_THROW(limiter.ping());
+  client_->set_script_refusal({Errc::kPermissionDenied, false, "EVAL was answered with NOPERM"});
+  try {
+    limiter.ping();
+    FAIL() << "nothing was thrown";
+  } catch (const Error& error) {
+    EXPECT_EQ(error.code(), Errc::kPermissionDenied);
+    EXPECT_TRUE(error.misconfiguration());
+    EXPECT_THAT(error.what(), HasSubstr("+eval and +evalsha"));
+  }
+  EXPECT_THAT(events(), ElementsAre("scripts refused"));
+  client_->set_script_refusal({});
+  EXPECT_NO_THROW(limiter.ping());
+}
+
+// ---- the set-up ---------------------------------------------------------------------------------------------------
+
+TEST_F(SetUpTest, ReportsAndCountsWhatNoOutageExplains) {
+  for (const char* error : {"NOPERM no", "CROSSSLOT no", "ERR unknown command 'INCRBY'", "WRONGTYPE no"}) {
+    RedisRateLimiter limiter{client_, config(Admission::kPipelined, FailurePolicy::kAllow)};
+    refuse(Operation::kIncrBy, error);
+    EXPECT_TRUE(limiter.consume("u", 1).allowed) << error;  // still the policy's answer
+    EXPECT_TRUE(limiter.consume("u", 1).allowed) << error;
+    EXPECT_EQ(limiter.stats().misconfigured, 2U) << error;
+    const std::vector<std::string> names = events();
+    EXPECT_EQ(std::count(names.begin(), names.end(), "misconfigured"), 1) << error;
+    clock_->advance(60s);
+    static_cast<void>(limiter.consume("u", 1));
+    EXPECT_THAT(events(), ::testing::Contains("misconfigured")) << error;  // the first in each minute
+  }
+}
+
+TEST_F(SetUpTest, CallsNoOutageASetUp) {
+  RedisRateLimiter limiter{client_, config(Admission::kPipelined, FailurePolicy::kAllow)};
+  refuse(Operation::kIncrBy, "OOM command not allowed");
+  EXPECT_TRUE(limiter.consume("u", 1).allowed);
+  EXPECT_EQ(limiter.stats().misconfigured, 0U);
+  EXPECT_THAT(events(), ElementsAre("fallback entered"));
+  EXPECT_NO_THROW(limiter.ping());
+}
+
+TEST_F(SetUpTest, TellsPingOfARequestThatWasRefusedInThisMinute) {
+  RedisRateLimiter limiter{client_, config(Admission::kPipelined, FailurePolicy::kAllow)};
+  const auto ping = [&] {
+    try {
+      limiter.ping();
+      return std::error_code{};
+    } catch (const Error& error) {
+      return error.code();
+    }
+  };
+  const auto fail = [&] {
+    refuse(Operation::kIncrBy, "NOPERM no");
+    static_cast<void>(limiter.consume("u", 1));
+    refuse_nothing();
+  };
+  fail();
+  EXPECT_EQ(ping(), Errc::kPermissionDenied);
+  clock_->advance(60s);
+  EXPECT_EQ(ping(), std::error_code{});
+  fail();
+  EXPECT_EQ(ping(), Errc::kPermissionDenied);
+  static_cast<void>(limiter.consume("u", 1));  // answered
+  EXPECT_EQ(ping(), std::error_code{});
+}
+
+TEST_F(SetUpTest, LetsNothingPassThatAnotherNodeOfTheClusterHolds) {
+  for (const FailurePolicy policy : {FailurePolicy::kAllow, FailurePolicy::kLocalShare, FailurePolicy::kDeny}) {
+    RedisRateLimiter limiter{client_, config(Admission::kPipelined, policy)};
+    client_->refuse([](const Command&) { return std::optional{"MOVED 3999 127.0.0.1:6381"}; });
+    const Decision decision = limiter.consume("u", 1);
+    EXPECT_FALSE(decision.allowed);
+    EXPECT_EQ(decision.failure, Errc::kMoved);
+    EXPECT_EQ(limiter.stats().misconfigured, 1U);
+  }
+  RedisRateLimiter limiter{client_, config()};
+  EXPECT_THROW(static_cast<void>(limiter.consume("u", 1)), ServerError);
+}
+
+// ---- a Cluster ----------------------------------------------------------------------------------------------------
+
+TEST_F(SetUpTest, ChargesAnOperationOnceInAClusterAlsoInTheNextMinute) {
+  client_->act_as_cluster();
+  for (const char* const user : {"u", "{u}", "{", "}", "{}"}) {
+    RedisRateLimiter limiter{client_, config(Admission::kAtomic)};
+    const Decision first = limiter.consume(user, 600, {.operation_id = "op}"});
+    EXPECT_TRUE(first.allowed) << user;
+    EXPECT_TRUE(limiter.consume(user, 600, {.operation_id = "op}"}).allowed) << user;
+    EXPECT_EQ(client_->counter(user), 600) << user;
+    EXPECT_FALSE(limiter.consume(user, 600, {.operation_id = "another"}).allowed) << user;
+    clock_->advance(60s);
+    EXPECT_TRUE(limiter.consume(user, 600, {.operation_id = "op}"}).allowed) << user;
+    EXPECT_EQ(client_->counter(user), std::nullopt) << user;
+    limiter.record(user, 5, {.operation_id = "r"});
+    limiter.record(user, 5, {.operation_id = "r"});
+    EXPECT_EQ(client_->counter(user), 5) << user;
+    clock_->advance(60s);
+    limiter.record(user, 5, {.operation_id = "r"});
+    EXPECT_EQ(client_->counter(user), std::nullopt) << user;
+  }
+}
+
+TEST_F(SetUpTest, SettlesAReservationOnceInAClusterInWhicheverMinute) {
+  client_->act_as_cluster();
+  for (const Admission admission : {Admission::kAtomic, Admission::kPipelined}) {
+    RedisRateLimiter limiter{client_, config(admission)};
+    Reservation reservation = limiter.reserve("u", 100);
+    const std::string token = reservation.token();
+    Reservation one = limiter.adopt(token);
+    Reservation other = limiter.adopt(token);
+    one.settle(10);
+    other.settle(10);
+    reservation.settle(10);
+    EXPECT_EQ(client_->counter("u"), 10);
+
+    const std::string excessive = limiter.reserve("v", 100).token();
+    clock_->advance(60s);
+    limiter.adopt(excessive).settle(150);
+    EXPECT_EQ(client_->counter("v"), 50);
+    clock_->advance(60s);
+    limiter.adopt(excessive).settle(150);
+    EXPECT_EQ(client_->counter("v"), std::nullopt);
+    EXPECT_EQ(limiter.undelivered().batches, 0U);
+  }
+}
+
+TEST_F(SetUpTest, RemembersThatItTalksToACluster) {
+  client_->act_as_cluster();
+  RedisRateLimiter limiter{client_, config(Admission::kAtomic)};
+  ASSERT_TRUE(limiter.check_and_consume("u", 1, {.operation_id = "1"}));
+  EXPECT_EQ(client_->executed.size(), 3U);  // refused; no earlier record; charged
+  client_->executed.clear();
+  ASSERT_TRUE(limiter.check_and_consume("u", 1, {.operation_id = "2"}));
+  EXPECT_EQ(client_->executed.size(), 2U);
+}
+
+}  // namespace
+}  // namespace tollgate
