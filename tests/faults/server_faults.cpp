@@ -1,5 +1,7 @@
 // What happens to the server of the fault suite, and to its name.
 
+#include <gmock/gmock.h>
+
 #include <string>
 #include <vector>
 
