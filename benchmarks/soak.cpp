@@ -5,6 +5,7 @@
 // Over-admission is counted by what callers were told: per user, minute and life of the server, since a restart loses
 // all counters. A call counts when the minute and the server's life were the same before it and after it. A life that
 // begins amid a minute may be given back what was in flight when the one before ended, no more.
+
 #include <fmt/format.h>
 #include <unistd.h>
 
@@ -14,6 +15,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -28,10 +30,13 @@
 
 #include "decisions/window.hpp"
 #include "faults/tcp_gate.hpp"
+#include "soak_faults.hpp"
+#include "soak_ledger.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
+namespace soak {
 namespace {
 
 using namespace std::chrono_literals;
@@ -42,124 +47,7 @@ using tollgate::FailurePolicy;
 using tollgate::RedisRateLimiter;
 using tollgate::Source;
 
-constexpr std::int64_t kThreads = 8;
-constexpr std::int64_t kClients = 3;  // over TCP, through the gate, over a Unix socket
-constexpr std::int64_t kLimit = 3'000;
-constexpr std::int64_t kShare = 100;  // of each kLocalShare limiter
-constexpr std::int64_t kMostTokens = 50;
 constexpr auto kLongestCall = 5s;
-
-// What is charged to the first users stays charged; to the next ones, some is given back; the last are also reset.
-constexpr std::size_t kGranted = 300;
-constexpr std::size_t kReturning = 100;
-constexpr std::size_t kReset = 5;
-constexpr std::size_t kUsers = kGranted + kReturning + kReset;
-// Besides, users who are charged once and never again, so that nothing mends a key that has lost its expiry.
-constexpr std::int64_t kOncePerMinute = 300;
-
-std::int64_t minute_now() { return tollgate::decisions::unix_minute(std::chrono::system_clock::now()); }
-
-/// Each pair of a minute and a life of the server is an epoch: their sum grows whenever one of them does.
-class Ledger {
- public:
-  struct When {
-    std::int64_t minute;
-    std::int64_t life;  // odd while the server is being restarted
-
-    bool operator==(const When&) const = default;
-    [[nodiscard]] bool is_certain() const { return life % 2 == 0; }
-    [[nodiscard]] std::int64_t epoch() const { return minute + life / 2; }
-  };
-
-  [[nodiscard]] When now() const { return {minute_now(), life_}; }
-
-  void begin_restart() { ++life_; }
-  void end_restart() {
-    ++life_;
-    epochs_.at(slot(now().epoch())).begun_by_restart = true;
-  }
-
-  void add_admitted(When when, std::size_t user, std::int64_t tokens) {
-    Epoch& epoch = epochs_.at(slot(when.epoch()));
-    epoch.minute = when.minute;
-    epoch.admitted.at(user) += tokens;
-  }
-  void add_returned(std::int64_t minute, std::size_t user, std::int64_t tokens) {
-    minutes_.at(minute_slot(minute)).returned.at(user) += tokens;
-  }
-  void add_shared(std::int64_t minute, std::size_t user, std::int64_t tokens) {
-    minutes_.at(minute_slot(minute)).shared.at(user) += tokens;
-  }
-
-  /// Judges the epochs that ended before the last one, or all. One thread.
-  void audit(bool all) {
-    const When when = now();
-    for (; audited_ < when.epoch() - (all ? -1 : 2); ++audited_) audit(epochs_.at(slot(audited_)));
-    for (; shared_audited_ < when.minute - (all ? -1 : 1); ++shared_audited_) {
-      Minute& minute = minutes_.at(minute_slot(shared_audited_));
-      for (std::size_t user = 0; user < kUsers; ++user) {
-        if (minute.shared.at(user) > 2 * kShare)
-          report(user, shared_audited_, "of the local shares", minute.shared.at(user));
-      }
-      for (auto* const table : {&minutes_.at(minute_slot(shared_audited_ + 3)).returned,
-                                &minutes_.at(minute_slot(shared_audited_ + 3)).shared}) {
-        std::fill(table->begin(), table->end(), 0);
-      }
-    }
-  }
-
-  [[nodiscard]] std::int64_t windows() const { return windows_; }
-  [[nodiscard]] std::int64_t full() const { return full_; }
-  [[nodiscard]] std::int64_t over_admitted() const { return over_admitted_; }
-  /// Tokens over the limit, in lives that began amid a minute.
-  [[nodiscard]] std::int64_t most_after_restart() const { return most_after_restart_; }
-
- private:
-  using PerUser = std::array<std::atomic<std::int64_t>, kUsers>;
-  struct Epoch {
-    std::atomic<std::int64_t> minute{0};
-    std::atomic<bool> begun_by_restart{false};
-    PerUser admitted{};
-  };
-  struct Minute {
-    PerUser returned{};
-    PerUser shared{};  // granted by a local share
-  };
-
-  static std::size_t slot(std::int64_t epoch) { return static_cast<std::size_t>(epoch % 32); }
-  static std::size_t minute_slot(std::int64_t minute) { return static_cast<std::size_t>(minute % 8); }
-
-  void audit(Epoch& epoch) {
-    // Undos that were waiting for a connection at a restart lower the new counter: one per caller and client at most.
-    const bool begun_by_restart = epoch.begun_by_restart.exchange(false);
-    const std::int64_t waiting = begun_by_restart ? kThreads * kClients * kMostTokens : 0;
-    for (std::size_t user = 0; user < kGranted + kReturning; ++user) {
-      const std::int64_t admitted = epoch.admitted.at(user).exchange(0);
-      const std::int64_t returned = minutes_.at(minute_slot(epoch.minute)).returned.at(user);
-      const std::int64_t excess = admitted - returned - kLimit;
-      if (admitted > 0) ++windows_;
-      if (admitted > kLimit - kMostTokens) ++full_;
-      if (begun_by_restart) most_after_restart_ = std::max(most_after_restart_, excess);
-      if (excess > waiting) report(user, epoch.minute, "admitted", admitted - returned);
-    }
-    for (std::size_t user = kGranted + kReturning; user < kUsers; ++user) epoch.admitted.at(user) = 0;
-  }
-
-  void report(std::size_t user, std::int64_t minute, const char* what, std::int64_t tokens) {
-    ++over_admitted_;
-    fmt::print("OVER-ADMITTED: user {}, minute {}: {} tokens {}\n", user, minute, tokens, what);
-  }
-
-  std::atomic<std::int64_t> life_{0};
-  std::array<Epoch, 32> epochs_;
-  std::array<Minute, 8> minutes_;
-  std::int64_t audited_ = minute_now();
-  std::int64_t shared_audited_ = minute_now();
-  std::int64_t windows_ = 0;
-  std::int64_t full_ = 0;
-  std::int64_t over_admitted_ = 0;
-  std::int64_t most_after_restart_ = 0;
-};
 
 struct Counts {
   std::atomic<std::int64_t> decisions{0};
@@ -170,13 +58,16 @@ struct Counts {
 };
 
 struct Limiter {
+  Limiter(FailurePolicy its_policy, std::shared_ptr<RedisClient> client, const RateLimitConfig& config)
+      : policy(its_policy), limiter(std::move(client), config) {}
+
   FailurePolicy policy;
   RedisRateLimiter limiter;
 };
 
 class Caller {
  public:
-  Caller(std::uint64_t seed, std::vector<Limiter>& limiters, Ledger& ledger, Counts& counts)
+  Caller(std::uint64_t seed, std::deque<Limiter>& limiters, Ledger& ledger, Counts& counts)
       : random_(seed), limiters_(limiters), ledger_(ledger), counts_(counts) {}
 
   void act() {
@@ -304,94 +195,10 @@ class Caller {
   }
 
   std::mt19937_64 random_;
-  std::vector<Limiter>& limiters_;
+  std::deque<Limiter>& limiters_;
   Ledger& ledger_;
   Counts& counts_;
   std::int64_t first_minute_ = minute_now();
-};
-
-/// Does one thing to the server, or to the network before it, at a time.
-class Saboteur {
- public:
-  Saboteur(std::uint64_t seed, tollgate::testing::RedisServer& server, tollgate::tests::TcpGate& gate, Ledger& ledger)
-      : random_(seed), server_(server), gate_(gate), ledger_(ledger) {}
-
-  void strike() {
-    ++faults_;
-    gate_.delay(0us);  // slowness lasts until the next fault
-    gate_.fragment(0);
-    switch (pick(0, 19)) {
-      case 0:
-      case 1:
-      case 2: return stop_for(std::chrono::milliseconds{pick(10, 1000)});
-      case 3:
-      case 4:
-      case 5: server_.command({"CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"}); return;
-      case 6:
-      case 7: server_.command({"SCRIPT", "FLUSH"}); return;
-      case 8:
-      case 9:
-        server_.command({"CLIENT", "PAUSE", std::to_string(pick(10, 500)), pick(0, 1) == 0 ? "ALL" : "WRITE"});
-        return;
-      case 10: return restart();
-      case 11:
-      case 12:
-      case 13: return gate_.cut();
-      case 14: return gate_.cut_after_reply_bytes(static_cast<std::size_t>(pick(0, 300)));
-      case 15: return gate_.cut_after_request_bytes(static_cast<std::size_t>(pick(0, 300)));
-      case 16: return gate_.delay(std::chrono::microseconds{pick(100, 20'000)});
-      case 17: return gate_.fragment(static_cast<std::size_t>(pick(20, 2000)));
-      case 18: return withhold_for(std::chrono::milliseconds{pick(10, 600)});
-      default: return refuse_for(std::chrono::milliseconds{pick(10, 600)});
-    }
-  }
-
-  void make_good() {
-    gate_.delay(0us);
-    gate_.fragment(0);
-    gate_.cut();  // also what was to be cut later
-  }
-
-  [[nodiscard]] std::chrono::milliseconds pick_pause() { return std::chrono::milliseconds{pick(20, 1500)}; }
-  [[nodiscard]] int faults() const { return faults_; }
-  [[nodiscard]] int restarts() const { return restarts_; }
-
- private:
-  std::int64_t pick(std::int64_t low, std::int64_t high) {
-    return std::uniform_int_distribution<std::int64_t>{low, high}(random_);
-  }
-
-  void stop_for(std::chrono::milliseconds time) {
-    server_.pause();
-    std::this_thread::sleep_for(time);
-    server_.resume();
-  }
-  void restart() {
-    ++restarts_;
-    ledger_.begin_restart();
-    if (pick(0, 1) == 0) server_.kill();
-    std::this_thread::sleep_for(std::chrono::milliseconds{pick(0, 500)});
-    server_.restart();
-    ledger_.end_restart();
-  }
-  void withhold_for(std::chrono::milliseconds time) {
-    gate_.pass_replies(false);
-    std::this_thread::sleep_for(time);
-    gate_.pass_replies(true);
-  }
-  void refuse_for(std::chrono::milliseconds time) {
-    gate_.refuse(true);
-    gate_.cut();
-    std::this_thread::sleep_for(time);
-    gate_.refuse(false);
-  }
-
-  std::mt19937_64 random_;
-  tollgate::testing::RedisServer& server_;
-  tollgate::tests::TcpGate& gate_;
-  Ledger& ledger_;
-  int faults_ = 0;
-  int restarts_ = 0;
 };
 
 std::int64_t resident_kb() {
@@ -420,7 +227,7 @@ struct Sample {
 class Soak {
  public:
   Soak(double minutes, std::uint64_t seed)
-      : minutes_(minutes), line_(minutes >= 2 ? 60s : 10s), seed_(seed), saboteur_(seed, server_, gate_, ledger_) {
+      : minutes_(minutes), line_(minutes >= 2 ? 60s : 10s), seed_(seed), injector_(seed, server_, gate_, ledger_) {
     const std::array<std::string, kClients> urls{server_.url(), gate_.url(), server_.unix_url()};
     for (const std::string& url : urls) clients_.push_back(tollgate::connect(url));
     for (const FailurePolicy policy :
@@ -432,7 +239,7 @@ class Soak {
                                                .on_failure = policy,
                                                .deny_memory = number % 3 == 0 ? 0ms : 1000ms,
                                                .local_share = kShare};
-        limiters_.push_back({policy, RedisRateLimiter{clients_.at(number % clients_.size()), config}});
+        limiters_.emplace_back(policy, clients_.at(number % clients_.size()), config);
       }
     }
   }
@@ -452,7 +259,7 @@ class Soak {
         });
       }
       disturb();
-      saboteur_.make_good();
+      injector_.end_faults();
     }
     return judge();
   }
@@ -465,8 +272,8 @@ class Soak {
     auto next_line = start + line_;
     auto next_look = start;
     while (SteadyClock::now() < end) {
-      saboteur_.strike();
-      for (const auto until = SteadyClock::now() + saboteur_.pick_pause(); SteadyClock::now() < until;) {
+      injector_.inject();
+      for (const auto until = SteadyClock::now() + injector_.pick_pause(); SteadyClock::now() < until;) {
         if (SteadyClock::now() >= next_look) {
           keys_ = std::max(keys_, server_.command({"DBSIZE"}).to_integer().value_or(0));
           ledger_.audit(false);
@@ -489,7 +296,7 @@ class Soak {
     samples_.push_back({resident_kb(), std::exchange(keys_, 0), open_descriptors()});
     const Sample& sample = samples_.back();
     fmt::print("{:>6} {:>10} {:>8} {:>9} {:>12} {:>7} {:>9} {:>9} {:>6} {:>12}\n", seconds, counts_.decisions.load(),
-               counts_.errors.load(), counts_.in_doubt.load(), undelivered, saboteur_.faults(), saboteur_.restarts(),
+               counts_.errors.load(), counts_.in_doubt.load(), undelivered, injector_.faults(), injector_.restarts(),
                sample.resident_kb, sample.keys, sample.descriptors);
     std::fflush(stdout);
     for (const std::string& key : server_.keys_without_ttl()) {
@@ -547,9 +354,9 @@ class Soak {
   tollgate::testing::RedisServer server_;
   tollgate::tests::TcpGate gate_{server_.port()};
   Ledger ledger_;
-  Saboteur saboteur_;
+  FaultInjector injector_;
   std::vector<std::shared_ptr<tollgate::RedisClient>> clients_;
-  std::vector<Limiter> limiters_;
+  std::deque<Limiter> limiters_;
   Counts counts_;
   std::vector<Sample> samples_;
   std::int64_t keys_ = 0;
@@ -557,6 +364,7 @@ class Soak {
 };
 
 }  // namespace
+}  // namespace soak
 
 int main(int argc, char** argv) try {
   const double minutes = argc > 1 ? std::atof(argv[1]) : 10;
@@ -565,8 +373,8 @@ int main(int argc, char** argv) try {
     return 2;
   }
   const std::uint64_t seed = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : std::random_device{}() % 1'000'000;
-  const auto soak = std::make_unique<Soak>(minutes, seed);
-  return soak->run() ? 0 : 1;
+  const auto run = std::make_unique<soak::Soak>(minutes, seed);
+  return run->run() ? 0 : 1;
 } catch (const std::exception& error) {
   fmt::print(stderr, "{}\n", error.what());
   return 1;

@@ -10,8 +10,8 @@
 
 #include "faults/fault_test.hpp"
 #include "transport/pipeline.hpp"
-#include "values/url.hpp"
 #include "values/scripts.hpp"
+#include "values/url.hpp"
 
 namespace {
 // Each send() of this program lasts so much longer, as it does where the sender loses its CPU.

@@ -1,10 +1,6 @@
 // Processes killed with SIGKILL at random moments, amid calls of every kind: nothing is admitted beyond the limit,
 // every counter is explained by what the processes were told and by what the kills cut off, and every key expires.
 //
-// Each thread keeps a diary in shared memory: an entry before a call, its outcome after. When a process has been
-// killed, its diaries are added up: what was told is certain; a call that was cut off, and what was posted after the
-// last answer from Redis, is possible.
-//
 // Environment: TOLLGATE_KILLS_SEED sets the seed. It repeats what is tried and when it is killed, not the interleaving.
 
 #include <gmock/gmock.h>
@@ -27,6 +23,7 @@
 #include <vector>
 
 #include "decisions/keys.hpp"
+#include "faults/killed_process_diary.hpp"
 #include "integration/processes.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
@@ -40,21 +37,7 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::IsEmpty;
 
-constexpr int kKills = 200;
-constexpr int kKillsPerUser = 10;  // then the processes turn to the next one, so that kills meet empty and full budgets
-constexpr std::int64_t kLimit = 20'000;
-constexpr std::int64_t kMostTokens = 60;
-constexpr std::size_t kWorkers = 3;
-constexpr std::size_t kThreads = 3;
 const ClientOptions kPatient{.connect_timeout = 30s, .command_timeout = 30s};
-
-// Who is charged, as a number. What is charged to the first users stays charged; to the next ones, some is given back
-// and some is charged in excess; then one whose budget is reset. Each process has one more, which nobody else touches.
-constexpr int kTurns = kKills / kKillsPerUser + 1;
-constexpr int kReturning = kTurns;
-constexpr int kReset = 2 * kTurns;
-constexpr int kOwn = kReset + 1;
-constexpr int kUsers = kOwn + kKills + static_cast<int>(kWorkers);
 
 std::string name_of(int user) { return "user-" + std::to_string(user); }
 
@@ -77,40 +60,6 @@ RedisRateLimiter make_limiter(const std::shared_ptr<RedisClient>& client, Admiss
                            .deny_memory = deny_memory,
                            .clock = std::make_shared<StandingMinute>()}};
 }
-
-struct Entry {
-  enum Kind : std::uint8_t { kCharge, kRecord, kGiveBack, kExcess, kOther };
-  enum Outcome : std::uint8_t { kCut, kAdmitted, kDenied, kDeniedLocally, kAnswered, kPosted };
-
-  Kind kind = kOther;
-  bool pipelined = false;  // a denial is undone by a post
-  std::uint16_t user = 0;
-  std::int32_t tokens = 0;
-  std::atomic<Outcome> outcome{kCut};
-};
-
-struct Diary {
-  std::atomic<std::size_t> size{0};
-  std::array<Entry, 100'000> entries;
-
-  [[nodiscard]] bool full() const { return size == entries.size(); }
-  Entry& begin(Entry::Kind kind, int user, std::int64_t tokens, bool pipelined = false) {
-    Entry& entry = entries.at(size);
-    entry.kind = kind;
-    entry.pipelined = pipelined;
-    entry.user = static_cast<std::uint16_t>(user);
-    entry.tokens = static_cast<std::int32_t>(tokens);
-    entry.outcome = Entry::kCut;
-    ++size;
-    return entry;
-  }
-};
-
-struct Shared {
-  std::atomic<bool> stop{false};
-  std::atomic<int> turn{0};
-  std::array<std::array<Diary, kThreads>, kWorkers> diaries;
-};
 
 /// One thread of a worker process.
 class Actor {
@@ -249,66 +198,6 @@ void run_worker(const std::string& url, std::uint64_t seed, int number, Shared& 
   if (!pipelined.drain(std::chrono::steady_clock::now() + 30s)) throw std::runtime_error("not drained");
   for (Diary& diary : diaries) diary.begin(Entry::kOther, kReset, 0).outcome = Entry::kAnswered;
 }
-
-/// What the diaries say of one user, in tokens.
-struct Account {
-  std::int64_t admitted = 0;
-  std::int64_t recorded = 0;  // and settled in excess
-  std::int64_t returned = 0;
-  std::int64_t possibly_charged = 0;   // cut off, or an undo or excess that was posted last
-  std::int64_t possibly_returned = 0;  // posted last
-
-  [[nodiscard]] std::int64_t at_least() const { return admitted + recorded - returned - possibly_returned; }
-  [[nodiscard]] std::int64_t at_most() const { return admitted + recorded - returned + possibly_charged; }
-};
-
-class Accounts {
- public:
-  /// Adds what the thread of `diary` did, which has ended, and empties it.
-  void close(Diary& diary) {
-    for (std::size_t i = 0; i < diary.size; ++i) take_in(diary.entries.at(i));
-    for (const Entry* entry : posted_) {
-      Account& account = of(*entry);
-      (entry->kind == Entry::kGiveBack ? account.possibly_returned : account.possibly_charged) += entry->tokens;
-      ++posts_in_doubt;
-    }
-    posted_.clear();
-    diary.size = 0;
-  }
-
-  std::array<Account, kUsers> users;
-  int calls = 0;
-  int calls_cut = 0;
-  int denials = 0;
-  int posts_in_doubt = 0;
-
- private:
-  Account& of(const Entry& entry) { return users.at(entry.user); }
-
-  void take_in(const Entry& entry) {
-    ++calls;
-    const Entry::Outcome outcome = entry.outcome;
-    // One connection, in order: an answer from Redis vouches for what this thread had posted before.
-    if (outcome == Entry::kAdmitted || outcome == Entry::kDenied || outcome == Entry::kAnswered) note_posts_executed();
-    const bool is_post = entry.kind == Entry::kGiveBack || entry.kind == Entry::kExcess;
-    if (is_post || (outcome == Entry::kDenied && entry.pipelined)) posted_.push_back(&entry);
-    if (outcome == Entry::kCut) ++calls_cut;
-    if (outcome == Entry::kCut && !is_post) of(entry).possibly_charged += entry.tokens;
-    if (outcome == Entry::kDenied || outcome == Entry::kDeniedLocally) ++denials;
-    if (outcome == Entry::kAdmitted) of(entry).admitted += entry.tokens;
-    if (outcome == Entry::kAnswered) of(entry).recorded += entry.tokens;
-  }
-
-  void note_posts_executed() {
-    for (const Entry* entry : posted_) {
-      if (entry->kind == Entry::kGiveBack) of(*entry).returned += entry->tokens;
-      if (entry->kind == Entry::kExcess) of(*entry).recorded += entry->tokens;
-    }
-    posted_.clear();
-  }
-
-  std::vector<const Entry*> posted_;
-};
 
 TEST(KilledProcesses, NeitherOverAdmitNorLeaveAKeyThatNeverExpires) {
   const char* const given = std::getenv("TOLLGATE_KILLS_SEED");

@@ -45,7 +45,8 @@ class Moved : public ::testing::TestWithParam<FailurePolicy> {
                              .key_prefix = admission == Admission::kAtomic ? "atomic" : "pipelined",
                              .admission = admission,
                              .on_failure = GetParam(),
-                             .clock = clock_}};
+                             .clock = clock_,
+                             .local_share = kBudget}};
   }
 
   testing::RedisServer first_{{"--cluster-enabled", "yes"}};

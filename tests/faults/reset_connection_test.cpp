@@ -25,8 +25,9 @@ class ResetConnection : public FaultTest {
 };
 
 TEST_F(ResetConnection, TwentyResetsLeaveNoCallOfOtherThreadsInDoubt) {
-  RedisRateLimiter resetting{connect(gate_.url(), options()), config()};
-  RedisRateLimiter limiter = resetting;  // the same client
+  const auto client = connect(gate_.url(), options());
+  RedisRateLimiter resetting{client, config()};
+  RedisRateLimiter limiter{client, config()};
   ASSERT_TRUE(limiter.check_and_consume("warm", 1));
   std::atomic<bool> stop{false};
   std::atomic<int> answered{0};

@@ -6,6 +6,7 @@
 #include "decisions/window.hpp"
 #include "doors/reservation_token.hpp"
 #include "fuzz/fuzz.hpp"
+#include "values/limits.hpp"
 
 namespace tollgate::fuzz {
 namespace {
