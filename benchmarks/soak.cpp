@@ -58,7 +58,7 @@ struct Counts {
 };
 
 struct Limiter {
-  Limiter(FailurePolicy its_policy, std::shared_ptr<RedisClient> client, const RateLimitConfig& config)
+  Limiter(FailurePolicy its_policy, std::shared_ptr<tollgate::RedisClient> client, const tollgate::RateLimitConfig& config)
       : policy(its_policy), limiter(std::move(client), config) {}
 
   FailurePolicy policy;

@@ -76,7 +76,7 @@ Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOpti
               options.command_timeout,
               {shared_.endpoint.name, options.observer},
               std::make_shared<ScriptPreload>(scripts)},
-      maintenance_(shared_, Handshake::kAlways),
+      maintenance_(shared_, Handshake::kAlways, Pipeline::Use::kMaintenance),
       service_thread_([this] { return service(); }) {
   slots_.emplace_back(shared_, Handshake::kAsNeeded);
   while (slots_.size() < kConnections) slots_.emplace_back(shared_, Handshake::kAlways);
@@ -209,7 +209,7 @@ BatchResult Node::carry_maintenance(const CommandBatch& batch, Time now, Time un
                                     const std::shared_ptr<ReplyHandler>& late) {
   if (primary().pipeline.circuit_is_open()) return primary().pipeline.execute(batch, now, until, late);
   if (primary().pipeline.has_posts_under_way()) primary().pipeline.drain(until);
-  return maintenance_.pipeline.execute(batch, SteadyClock::now(), until, late);
+  return maintenance_.execute(batch, SteadyClock::now(), until, late);
 }
 
 /// Whether nothing is left on the secondary connections that only handlers wait for.

@@ -86,7 +86,7 @@ class Node {
   std::deque<Slot> slots_;
   std::atomic<std::size_t> primary_{0};
   std::mutex replacing_;  // the primary
-  Slot maintenance_;
+  Pipeline maintenance_;
   std::atomic<int> calls_{0};  // under way
   std::atomic<int> usual_{0};  // of the others that a call finds under way: a moving average, in units of 1 / kUnit
   std::atomic<unsigned> failures_{0};   // of calls

@@ -67,7 +67,8 @@ Failure Connection::read(bool may_wait, std::vector<Reply>& replies) noexcept {
       }
       if (result.count < buffer.size()) break;
     }
-  } catch (const std::bad_alloc&) {  // replies are lost, and with them the order of those that follow
+  } catch (const std::bad_alloc&) {
+    is_out_of_memory = true;  // replies are lost, and with them the order of those that follow
     return {Errc::kConnectionLost, true, "out of memory"};
   }
   return {};

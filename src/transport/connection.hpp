@@ -44,6 +44,8 @@ class Connection {
   bool writing = false;  // a thread is the writer
   bool closing = false;  // no more is written: sending failed, or this server takes no writes (any more)
   bool has_answered = false;
+  bool is_out_of_memory =
+      false;  // the reader's: replies were lost for want of memory, which is not the server's failure
 
  private:
   [[nodiscard]] Failure read(bool may_wait, std::vector<Reply>& replies) noexcept;

@@ -146,17 +146,17 @@ bool ExchangeQueue::take_reply(Handle exchange, Reply reply) {
   return true;
 }
 
-bool ExchangeQueue::deliver(Reply reply, FinishedExchanges& finished) noexcept {
-  if (in_flight_.empty()) return false;
+ExchangeQueue::Delivery ExchangeQueue::deliver(Reply reply, FinishedExchanges& finished) noexcept {
+  if (in_flight_.empty()) return Delivery::kOutOfStep;
   const Handle front = in_flight_.begin();
   try {
-    if (!take_reply(front, std::move(reply))) return false;
-    if (--front->expected > 0 || retry_with_source(front)) return true;
+    if (!take_reply(front, std::move(reply))) return Delivery::kOutOfStep;
+    if (--front->expected > 0 || retry_with_source(front)) return Delivery::kTaken;
   } catch (const std::bad_alloc&) {
-    return false;  // the reply is lost
+    return Delivery::kOutOfMemory;
   }
   finish(in_flight_, front, finished);
-  return true;
+  return Delivery::kTaken;
 }
 
 /// Redis has no such script (it was restarted, or its scripts flushed): it certainly did not run it, so it is sent

@@ -131,9 +131,13 @@ class ExchangeQueue {
   /// returns how many bytes remain of the one that left in part.
   std::size_t put_back(std::size_t unsent, FinishedExchanges& finished) noexcept;
 
-  /// Takes the next reply of the connection; what it completes is appended to `finished`. False when nothing is in
-  /// flight, or when it cannot answer what is: the connection is out of step, and no further reply may be trusted.
-  [[nodiscard]] bool deliver(Reply reply, FinishedExchanges& finished) noexcept;
+  enum class Delivery : std::uint8_t {
+    kTaken,
+    kOutOfStep,    ///< nothing is in flight, or the reply cannot answer what is: no further reply may be trusted
+    kOutOfMemory,  ///< the reply is lost, and with it the order of those that follow
+  };
+  /// Takes the next reply of the connection; what it completes is appended to `finished`.
+  [[nodiscard]] Delivery deliver(Reply reply, FinishedExchanges& finished) noexcept;
 
   /// The connection is gone: whatever is in flight is done, in doubt. What is pending stays.
   void fail_in_flight(const Failure& failure, FinishedExchanges& finished) noexcept;

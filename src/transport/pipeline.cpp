@@ -29,9 +29,10 @@ Failure timeout_failure(const char* detail, const std::string& subject) noexcept
 
 }  // namespace
 
-Pipeline::Pipeline(Shared& shared, Handshake handshake)
+Pipeline::Pipeline(Shared& shared, Handshake handshake, Use use)
     : shared_(shared),
       handshake_(handshake),
+      use_(use),
       queue_(static_cast<Serial>(std::random_device{}())),
       health_(shared.command_timeout, std::random_device{}()) {}
 
@@ -72,6 +73,7 @@ BatchResult Pipeline::run_call(const CommandBatch& batch, Time now, Time until,
   Lock lock{mutex_};
   CallScope call{*this, lock};
   read_after_silence(lock, now, true);
+  if (connection_ && shared_.scripts->is_to_be_asked_again(now)) preload_scripts();
   const auto permission = health_.ask(now);
   if (permission == ServerHealth::Permission::kRefused) {
     shared_.events.count(ClientEvents::kFailedAtOnce);

@@ -46,7 +46,10 @@ class Pipeline {
     const std::shared_ptr<ScriptPreload> scripts;
   };
 
-  Pipeline(Shared& shared, Handshake handshake);
+  /// What the connection carries: maintenance (SCAN, UNLINK) may be cut by a proxy that forbids it.
+  enum class Use : std::uint8_t { kCalls, kMaintenance };
+
+  Pipeline(Shared& shared, Handshake handshake, Use use = Use::kCalls);
   ~Pipeline();
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
@@ -143,6 +146,7 @@ class Pipeline {
 
   Shared& shared_;
   const Handshake handshake_;
+  const Use use_;
 
   std::mutex mutex_;  // guards everything below; what only the driver touches says so
   ExchangeQueue queue_;

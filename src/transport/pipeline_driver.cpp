@@ -134,14 +134,15 @@ void Pipeline::establish(Lock& lock, Time until) {
 /// Ahead of everything that is pending, in the same write. Without memory for it, scripts are loaded when first called.
 void Pipeline::preload_scripts() noexcept {
   try {
-    CommandBatch batch = shared_.scripts->batch();
+    const Time now = SteadyClock::now();
+    CommandBatch batch = shared_.scripts->batch(now);
     if (batch.empty()) return;
     const Serial serial = queue_.take_serial(batch);
     RespBuffer bytes;
     append_resp(bytes, batch, serial, ScriptForm::kEval);
     std::shared_ptr<ReplyHandler> handler = shared_.scripts;
     const auto exchange = queue_.add_post(batch, serial, bytes.view(), handler, true);
-    if (exchange) (*exchange)->since = SteadyClock::now();
+    if (exchange) (*exchange)->since = now;
   } catch (const std::bad_alloc&) {
   }
 }
@@ -181,8 +182,13 @@ void Pipeline::process_replies(Lock& lock, Time now, Failure failure) noexcept {
         !connection_->writing && connection_->outgoing.empty()) {
       connection_->closing = true;
     }
-    if (queue_.deliver(std::move(reply), finished)) continue;
-    failure = detail::failure(Errc::kProtocol, true, "a reply that answers no request: the connection was out of step");
+    const auto delivery = queue_.deliver(std::move(reply), finished);
+    if (delivery == ExchangeQueue::Delivery::kTaken) continue;
+    connection_->is_out_of_memory = delivery == ExchangeQueue::Delivery::kOutOfMemory;
+    failure =
+        connection_->is_out_of_memory
+            ? detail::failure(Errc::kConnectionLost, true, "out of memory")
+            : detail::failure(Errc::kProtocol, true, "a reply that answers no request: the connection was out of step");
     break;
   }
   replies_.clear();
@@ -223,11 +229,15 @@ void Pipeline::circuit_changed(ServerHealth::Change change, const Failure& failu
   queue_.fail_pending_calls(cause, finished);
 }
 
-/// One that never answered is no connection; to lose one amid calls is a failure; an idle one is only made again.
+/// One that never answered is no connection; to lose one amid calls is a failure; an idle one is only made again. What
+/// ends for want of our own memory says nothing about the server, and the end of a maintenance connection nothing about
+/// calls.
 void Pipeline::lose_connection(const Failure& failure, FinishedExchanges& finished) noexcept {
   const bool has_answered = connection_->has_answered;
+  const bool counts = !connection_->is_out_of_memory && use_ == Use::kCalls;
   const bool amid_calls = queue_.in_flight() > 0;
   drop_connection(failure, finished);
+  if (!counts) return;
   if (!has_answered) return circuit_changed(health_.open(SteadyClock::now(), failure), failure, finished);
   if (amid_calls) circuit_changed(health_.fail(SteadyClock::now(), failure), failure, finished);
 }

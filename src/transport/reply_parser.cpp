@@ -15,8 +15,12 @@ constexpr auto kMaxElements = 65'536;
 constexpr std::size_t kMaxString = std::size_t{1} << 20U;
 constexpr std::size_t kMaxReply = std::size_t{4} << 20U;
 
+ReplyParser::Building& building_of(const redisReadTask* task) {
+  return *static_cast<ReplyParser::Building*>(task->privdata);
+}
+
 Reply* place_of(const redisReadTask* task) {
-  if (task->parent == nullptr) return static_cast<Reply*>(task->privdata);
+  if (task->parent == nullptr) return &building_of(task).root;
   auto* const parent = static_cast<Reply*>(task->parent->obj);
   return &parent->elements()[static_cast<std::size_t>(task->idx)];
 }
@@ -29,6 +33,7 @@ void* build(const redisReadTask* task, Build make) noexcept {
     *place = make();
     return place;
   } catch (const std::bad_alloc&) {
+    building_of(task).is_out_of_memory = true;
     return nullptr;
   }
 }
@@ -69,7 +74,7 @@ redisReplyObjectFunctions make_functions() {
     return build(task, [&] { return Reply::integer(value); });
   };
   functions.createNil = [](const redisReadTask* task) -> void* { return build(task, [] { return Reply{}; }); };
-  functions.freeObject = [](void*) {};  // every object is a part of root_
+  functions.freeObject = [](void*) {};  // every object is a part of the root
   fill_resp3(functions);
   return functions;
 }
@@ -80,18 +85,25 @@ ReplyParser::ReplyParser() {
   static redisReplyObjectFunctions functions = make_functions();  // trivially destructible
   reader_.reset(redisReaderCreateWithFunctions(&functions));
   if (!reader_) throw std::bad_alloc{};
-  reader_->privdata = &root_;
+  reader_->privdata = &building_;
+}
+
+/// False for bytes that are no reply; throws where memory was short. hiredis does not tell the two apart where a
+/// builder fails.
+bool ReplyParser::refused() const {
+  if (building_.is_out_of_memory) throw std::bad_alloc{};
+  return false;
 }
 
 bool ReplyParser::feed(std::string_view bytes, std::vector<Reply>& out) {
-  if (redisReaderFeed(reader_.get(), bytes.data(), bytes.size()) != REDIS_OK) return false;
+  if (redisReaderFeed(reader_.get(), bytes.data(), bytes.size()) != REDIS_OK) return refused();
   unfinished_ += bytes.size();
   for (;;) {
     void* reply = nullptr;
-    if (redisReaderGetReply(reader_.get(), &reply) != REDIS_OK) return false;
+    if (redisReaderGetReply(reader_.get(), &reply) != REDIS_OK) return refused();
     if (reply == nullptr) return unread() <= kMaxString && unfinished_ <= kMaxReply;
     unfinished_ = unread();
-    out.push_back(std::move(root_));
+    out.push_back(std::move(building_.root));
   }
 }
 

@@ -28,14 +28,22 @@ class ReplyParser {
   /// Bytes that are kept until the reply that they belong to is complete.
   [[nodiscard]] std::size_t unread() const noexcept { return reader_->len - reader_->pos; }
 
+  /// What the builders write to.
+  struct Building {
+    Reply root;
+    bool is_out_of_memory = false;
+  };
+
  private:
+  [[nodiscard]] bool refused() const;
+
   struct FreeReader {
     void operator()(redisReader* reader) const noexcept { redisReaderFree(reader); }
   };
 
   std::unique_ptr<redisReader, FreeReader> reader_;
   std::size_t unfinished_ = 0;  // bytes since the last complete reply
-  Reply root_;                  // the reply being built: the builders point into it
+  Building building_;           // the builders point into it
 };
 
 }  // namespace tollgate::inline v0

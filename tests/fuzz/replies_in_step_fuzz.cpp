@@ -89,7 +89,7 @@ void run(Input& input) {
     falsify(input, stream, pipelined);
   }
   for (Reply& reply : stream) {
-    if (queue.deliver(std::move(reply), finished)) continue;
+    if (queue.deliver(std::move(reply), finished) == ExchangeQueue::Delivery::kTaken) continue;
     require(falsified, "what Redis says is in step");
     queue.fail_in_flight({Errc::kProtocol, true}, finished);
     break;

@@ -50,7 +50,9 @@ class ExchangeQueueTest : public ::testing::Test {
     while (!finished_.empty()) handles.push_back(finished_.pop_front().self);
     return handles;
   }
-  [[nodiscard]] bool deliver(Reply reply) { return queue_.deliver(std::move(reply), finished_); }
+  [[nodiscard]] bool deliver(Reply reply) {
+    return queue_.deliver(std::move(reply), finished_) == ExchangeQueue::Delivery::kTaken;
+  }
 
   ExchangeQueue queue_;
   FinishedExchanges finished_;

@@ -18,6 +18,7 @@ class ScriptPreloadTest : public ::testing::Test {
  protected:
   void answer(const BatchResult& result) { preload_.handle(client_, {}, result); }
 
+  static constexpr std::chrono::steady_clock::time_point kNow{std::chrono::hours{1}};
   static constexpr Script kOne{"one", "return 1", "sha1-of-one"};
   static constexpr Script kOther{"other", "return 2", "sha1-of-other"};
 
@@ -27,10 +28,10 @@ class ScriptPreloadTest : public ::testing::Test {
 };
 
 TEST_F(ScriptPreloadTest, SendsEachScriptOnceWithoutKeys) {
-  EXPECT_TRUE(preload_.batch().empty());
+  EXPECT_TRUE(preload_.batch(kNow).empty());
   scripts_.add(std::array{&kOne});
   scripts_.add(std::array{&kOne, &kOther});
-  const CommandBatch batch = preload_.batch();
+  const CommandBatch batch = preload_.batch(kNow);
   ASSERT_EQ(batch.size(), 2U);
   EXPECT_EQ(batch[0].script, &kOne);
   EXPECT_EQ(batch[1].script, &kOther);
@@ -40,7 +41,7 @@ TEST_F(ScriptPreloadTest, SendsEachScriptOnceWithoutKeys) {
 TEST_F(ScriptPreloadTest, KeepsWhatItHasRoomForAndLeavesOutTheRest) {
   std::array<Script, ScriptList::kMaxScripts + 1> many{};
   for (const Script& script : many) scripts_.add(std::array{&script});
-  EXPECT_EQ(preload_.batch().size(), ScriptList::kMaxScripts);
+  EXPECT_EQ(preload_.batch(kNow).size(), ScriptList::kMaxScripts);
 }
 
 TEST_F(ScriptPreloadTest, SaysWhyScriptsAreRefusedUntilTheyAreGranted) {
@@ -52,6 +53,16 @@ TEST_F(ScriptPreloadTest, SaysWhyScriptsAreRefusedUntilTheyAreGranted) {
   EXPECT_TRUE(preload_.refusal().code) << "a lost connection says nothing";
   answer(testing::replies({testing::integer(-1)}));
   EXPECT_FALSE(preload_.refusal().code);
+}
+
+TEST_F(ScriptPreloadTest, AsksAgainOnceASecondWhileScriptsAreRefused) {
+  static_cast<void>(preload_.batch(kNow));
+  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::hours{1}));
+  answer(testing::replies({testing::error("NOPERM this user has no permissions to run the 'eval' command")}));
+  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::milliseconds{999}));
+  EXPECT_TRUE(preload_.is_to_be_asked_again(kNow + std::chrono::seconds{1}));
+  static_cast<void>(preload_.batch(kNow + std::chrono::seconds{1}));
+  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::seconds{1}));
 }
 
 TEST_F(ScriptPreloadTest, ARenamedCommandIsARefusalAndAServerThatIsNotReadyIsNone) {
