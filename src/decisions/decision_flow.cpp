@@ -21,12 +21,6 @@ std::int64_t inflation(std::span<const PendingRequest> earlier, std::string_view
 
 }  // namespace
 
-Step DecisionFlow::first_charge_step(const PendingRequest& pending) noexcept {
-  const bool once = !pending.request.operation_id.empty();
-  if (once && pending.record_place == RecordPlace::kOfCounter) return Step::kFindRecord;
-  return pending.is_record ? Step::kRecord : Step::kCharge;
-}
-
 void DecisionFlow::start_record(PendingRequest& pending) const {
   pending.is_record = true;
   pending.step = first_charge_step(pending);

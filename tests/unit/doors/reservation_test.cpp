@@ -10,7 +10,9 @@
 #include <vector>
 
 #include "unit/doors/limiter_test.hpp"
+
 #include "unit/values/error_text.hpp"
+#include "values/non_blocking_release.hpp"
 
 namespace tollgate {
 namespace {
@@ -142,6 +144,46 @@ TEST_F(ReservationTest, IsSettledInItsWindowWhenTheClockJumpsBack) {
   clock_->set(testing::ManualClock::kStart - 10s);
   expect_post(adjustment_of(-20, 0));
   reservation.settle(10);
+}
+
+/// Notes as it ends whether its last owner forbade I/O.
+class EndingClient final : public RedisClient {
+ public:
+  explicit EndingClient(std::vector<bool>& ends) : ends_(ends) {}
+  ~EndingClient() override { ends_.push_back(detail::NonBlockingRelease::active()); }
+  BatchResult execute(const CommandBatch& /*batch*/, Deadline /*deadline*/,
+                      const std::shared_ptr<ReplyHandler>& /*late*/) override {
+    return testing::replies({testing::integer(30), testing::integer(1)});
+  }
+  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) override {
+    handler->handle(*this, batch, testing::replies({testing::integer(1)}));
+  }
+
+ private:
+  std::vector<bool>& ends_;
+};
+
+TEST_F(ReservationTest, ForbidsIoWhereItIsTheLastOwnerOfTheClient) {
+  std::vector<bool> ends;
+  const auto last_owner = [&] {
+    RedisRateLimiter limiter{std::make_shared<EndingClient>(ends), config()};
+    return limiter.reserve("user", 30);
+  };
+  { const Reservation dropped = last_owner(); }
+  last_owner().settle(10);
+  last_owner().cancel();
+  Reservation assigned = last_owner();
+  assigned = last_owner();
+  EXPECT_THAT(ends, ::testing::ElementsAre(true, true, true, true));
+  { const RedisRateLimiter limiter{std::make_shared<EndingClient>(ends), config()}; }
+  EXPECT_FALSE(ends.back());  // a limiter's own end may wait
+}
+
+TEST_F(ReservationTest, IsTrueWhenItWasAllowed) {
+  expect_charge(30, 0);
+  RedisRateLimiter limiter = this->limiter();
+  EXPECT_TRUE(limiter.reserve("user", 30));
+  EXPECT_FALSE(limiter.reserve("user", 101));
 }
 
 TEST_F(ReservationTest, MovesWithWhatItHolds) {
