@@ -38,7 +38,7 @@ struct Outcome {
   WindowId window;       ///< the window that was charged
 };
 
-/// What whoever drives the machine has to do besides, after each resume().
+/// What the driver of the machine has to do besides, after each resume().
 struct Effects {
   enum class Asked : std::uint8_t { kNothing, kLook, kCharge };
   enum class Lesson : std::uint8_t { kNothing, kLeft, kDenied, kAdmitted };
