@@ -105,11 +105,11 @@ BENCHMARK(replies_to_a_charge);
 void deny_memory(benchmark::State& state) {
   decisions::DenyMemory memory{std::chrono::seconds{1}, 256};
   const decisions::DenyMemory::Time now{};
-  memory.remember_left(kUser, kMinute, 10, now);
+  memory.remember_left(kUser, {kMinute}, 10, now);
   std::string_view user = kUser;
   for ([[maybe_unused]] auto _ : state) {
     benchmark::DoNotOptimize(user);
-    benchmark::DoNotOptimize(memory.advise(user, kMinute, 11, now));
+    benchmark::DoNotOptimize(memory.advise(user, {kMinute}, 11, now));
   }
   report(state);
 }

@@ -8,6 +8,7 @@
 #include "clients/keyspace.hpp"
 #include "decisions/keys.hpp"
 #include "fuzz/fuzz.hpp"
+#include "values/hash_slot.hpp"
 
 namespace tollgate::fuzz {
 namespace {
