@@ -229,19 +229,19 @@ Reply make_page(Input& input, const std::string& prefix, const std::string& user
 void run_reset(Input& input) {
   const std::string prefix = input.text();
   const std::string user = "u" + input.text();
-  ResetScan scan{prefix, user, input.integer() >> 8U};
+  ResetScan scan{prefix, user, {input.integer() >> 8U}};
   bool has_seen_the_end = false;  // of the keyspace
   while (!scan.done() && !input.empty()) {
     const CommandBatch batch = scan.next_batch();
-    require(!batch.empty() && batch.size() <= ResetScan::kUnlinksPerBatch + 1, "batches are not empty, and bounded");
+    require(!batch.empty() && batch.size() <= ResetScan::kUnlinksPerBatch, "batches are not empty, and bounded");
     bool scans = false;
     for (std::size_t i = 0; i < batch.size(); ++i) {
       scans = batch[i].operation == Operation::kScan;
-      require(scans ? i + 1 == batch.size()
+      require(scans ? batch.size() == 1
                     : batch[i].operation == Operation::kUnlink && is_counter_of(batch[i].key, prefix, user),
               "only this user's counters are deleted");
     }
-    require(scans != has_seen_the_end, "the keyspace is scanned to its end, once");
+    require(!scans || !has_seen_the_end, "the keyspace is scanned to its end, once");
 
     BatchResult result;
     if (input.byte() % 4 == 0) {
