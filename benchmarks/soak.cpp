@@ -14,6 +14,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <deque>
 #include <exception>
 #include <filesystem>
 #include <fstream>
@@ -170,13 +171,17 @@ struct Counts {
 };
 
 struct Limiter {
+  Limiter(FailurePolicy on_failure, const std::shared_ptr<tollgate::RedisClient>& client,
+          const tollgate::RateLimitConfig& config)
+      : policy(on_failure), limiter(client, config) {}
+
   FailurePolicy policy;
   RedisRateLimiter limiter;
 };
 
 class Caller {
  public:
-  Caller(std::uint64_t seed, std::vector<Limiter>& limiters, Ledger& ledger, Counts& counts)
+  Caller(std::uint64_t seed, std::deque<Limiter>& limiters, Ledger& ledger, Counts& counts)
       : random_(seed), limiters_(limiters), ledger_(ledger), counts_(counts) {}
 
   void act() {
@@ -304,7 +309,7 @@ class Caller {
   }
 
   std::mt19937_64 random_;
-  std::vector<Limiter>& limiters_;
+  std::deque<Limiter>& limiters_;
   Ledger& ledger_;
   Counts& counts_;
   std::int64_t first_minute_ = minute_now();
@@ -432,7 +437,7 @@ class Soak {
                                                .on_failure = policy,
                                                .deny_memory = number % 3 == 0 ? 0ms : 1000ms,
                                                .local_share = kShare};
-        limiters_.push_back({policy, RedisRateLimiter{clients_.at(number % clients_.size()), config}});
+        limiters_.emplace_back(policy, clients_.at(number % clients_.size()), config);
       }
     }
   }
@@ -549,7 +554,7 @@ class Soak {
   Ledger ledger_;
   Saboteur saboteur_;
   std::vector<std::shared_ptr<tollgate::RedisClient>> clients_;
-  std::vector<Limiter> limiters_;
+  std::deque<Limiter> limiters_;
   Counts counts_;
   std::vector<Sample> samples_;
   std::int64_t keys_ = 0;
