@@ -58,8 +58,9 @@ struct Counts {
 };
 
 struct Limiter {
-  Limiter(FailurePolicy its_policy, std::shared_ptr<tollgate::RedisClient> client, const tollgate::RateLimitConfig& config)
-      : policy(its_policy), limiter(std::move(client), config) {}
+  Limiter(FailurePolicy on_failure, const std::shared_ptr<tollgate::RedisClient>& client,
+          const tollgate::RateLimitConfig& config)
+      : policy(on_failure), limiter(client, config) {}
 
   FailurePolicy policy;
   RedisRateLimiter limiter;

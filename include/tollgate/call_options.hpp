@@ -15,7 +15,8 @@ struct CallOptions {
   std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt;
 
   /// Names this operation, 1 … 128 bytes, chosen by the caller and unique per user: repeating it within two minutes
-  /// returns the first answer and charges once. Nothing = each call is an operation of its own. Needs
+  /// returns the first answer and charges once (on a node of a Redis Cluster: where the repetition in a later minute
+  /// starts after the first was executed). Nothing = each call is an operation of its own. Needs
   /// Admission::kAtomic, and costs one more key per operation, of about 100 bytes in Redis for two minutes.
   /// Read by consume, check_and_consume, try_consume, reserve, record and Reservation::settle.
   std::optional<std::string_view> operation_id = std::nullopt;

@@ -33,7 +33,7 @@ struct ClientOptions {
   /// to connect has failed, and what it threw is dropped.
   std::function<Credentials()> credentials = nullptr;
 
-  /// Told of this client's changes; null = nobody.
+  /// Is called with this client's events; null = none.
   std::shared_ptr<Observer> observer = nullptr;
 
   /// By which the keys of `memory://` expire; null = tollgate::system_clock(). A limiter made from a URL passes its

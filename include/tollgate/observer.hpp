@@ -1,4 +1,4 @@
-/// What goes wrong, and right again, told as it happens: for logs and alerts. Derive from Observer and hand it to
+/// Reports of what goes wrong, and right again, as it happens: for logs and alerts. Derive from Observer and hand it to
 /// RateLimitConfig::observer or ClientOptions::observer. What is to be counted is in Stats.
 #pragma once
 
@@ -53,7 +53,7 @@ class TOLLGATE_EXPORT Observer {
 
   /// Called while no lock is held, once per change and never per request: of failed undos, settlements and repairs the
   /// first after a success, of dropped reservations the first in each minute. It delays the call that it is made from,
-  /// so it should not block: what happens while 1024 events wait is not told. It may call the limiter, as long as that
+  /// so it should not block: while 1024 events wait, further ones are dropped. It may call the limiter, as long as that
   /// lives.
   virtual void on_event(const Event& event) noexcept = 0;
 };

@@ -48,7 +48,7 @@ struct RateLimitConfig {
   std::shared_ptr<const Clock> clock = nullptr;
 
   /// The key with which Reservation::token() is authenticated, 0 or 16 … 512 bytes, the same on every host. Empty:
-  /// tokens are protected against damage, but whoever knows this library can forge one. Appears in no message.
+  /// tokens are protected against damage, but anyone who knows this library can forge one. Appears in no message.
   std::string token_secret = {};
 
   /// Under kLocalShare: tokens per user and minute that this process grants by itself while Redis cannot be asked, less
@@ -59,7 +59,7 @@ struct RateLimitConfig {
   /// it had an operation_id and had been executed. Takes 1 MB per limiter.
   std::optional<std::int64_t> local_share = std::nullopt;
 
-  /// Told of this limiter's changes; null = nobody. A limiter made from a URL tells it of its client's too.
+  /// Is called with this limiter's events; null = none. A limiter made from a URL passes it to its client too.
   std::shared_ptr<Observer> observer = nullptr;
 };
 

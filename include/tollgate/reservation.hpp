@@ -57,7 +57,7 @@ class TOLLGATE_EXPORT Reservation {
   void cancel() noexcept;
 
   /// This reservation as printable text of 150 … 1200 bytes, to settle it in another process with
-  /// RedisRateLimiter::adopt. However many settle it, one does. Holds the user id, readable by whoever has it;
+  /// RedisRateLimiter::adopt. However many settle it, one does. Holds the user id, readable by everyone who has it;
   /// describes what is held now, so take it after the last add(). Throws std::logic_error once settled, cancelled or
   /// moved from.
   [[nodiscard]] std::string token();

@@ -36,7 +36,7 @@ struct ClientStats {
   LatencyHistogram latency;          ///< of calls that were answered, from call to return: one round trip each
   std::uint64_t failed = 0;          ///< calls that were not answered
   std::uint64_t failed_at_once = 0;  ///< of those: while the circuit was open, or with too much in flight
-  std::uint64_t posted = 0;          ///< batches that nobody waited for: undos, settlements, repairs
+  std::uint64_t posted = 0;          ///< batches that no call waited for: undos, settlements, repairs
   std::uint64_t connects = 0;        ///< how often its first connection stood; all but one are reconnects
   std::uint64_t disconnects = 0;     ///< how often that ended
   std::uint64_t circuit_opened = 0;

@@ -21,14 +21,9 @@ std::int64_t inflation(std::span<const PendingRequest> earlier, std::string_view
 
 }  // namespace
 
-Step DecisionFlow::first_charge_step(const PendingRequest& pending) noexcept {
-  const bool once = !pending.request.operation_id.empty();
-  if (once && pending.record_place == RecordPlace::kOfCounter) return Step::kFindRecord;
-  return pending.is_record ? Step::kRecord : Step::kCharge;
-}
-
 void DecisionFlow::start_record(PendingRequest& pending) const {
   pending.is_record = true;
+  if (!pending.request.operation_id.empty()) pending.scripts = Scripts::kRun;  // only a script does a thing once
   pending.step = first_charge_step(pending);
 }
 
@@ -48,8 +43,8 @@ DecisionFlow::Needs DecisionFlow::next_batch(std::span<PendingRequest> requests,
       const WindowId now = window_at(request.now);
       const Adjustment adjustment{request.user_id,      now, request.tokens, true, request.operation_id,
                                   pending.record_place, now};
-      const bool by_script = pending.scripts == Scripts::kRun || !request.operation_id.empty();
-      by_script ? window_.adjust(adjustment, batch) : window_.adjust_without_script(adjustment, batch);
+      pending.scripts == Scripts::kRun ? window_.adjust(adjustment, batch)
+                                       : window_.adjust_without_script(adjustment, batch);
     }
   }
   return batch.empty() || needs != Needs::kNothing ? needs : Needs::kReplies;
@@ -110,7 +105,7 @@ void DecisionFlow::read_records(PendingRequest& pending, const ReplyRange& repli
 }
 
 void DecisionFlow::read_record(PendingRequest& pending, const ReplyRange& replies) const noexcept {
-  Answer answer = window_.read_adjust(pending.request, replies);
+  Answer answer = window_.read_adjust(pending.request, replies, pending.scripts);
   if (finds_a_cluster(pending, answer)) return;
   pending.effects.in_doubt = answer.failure.may_have_executed;
   conclude(pending, answer);

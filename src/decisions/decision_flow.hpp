@@ -38,7 +38,7 @@ struct Outcome {
   WindowId window;       ///< the window that was charged
 };
 
-/// What whoever drives the machine has to do besides, after each resume().
+/// What the driver of the machine has to do besides, after each resume().
 struct Effects {
   enum class Asked : std::uint8_t { kNothing, kLook, kCharge };
   enum class Lesson : std::uint8_t { kNothing, kLeft, kDenied, kAdmitted };
@@ -70,7 +70,7 @@ struct PendingRequest {
   bool must_undo = false;    ///< charged and denied: part of the next undo()
   Scripts scripts = Scripts::kRun;
   RecordPlace record_place = RecordPlace::kOfUser;  ///< becomes kOfCounter when the server turns out to be a Cluster
-  Effects effects;
+  Effects effects = {};
   std::size_t first_command = 0;     ///< of its own, in the batch under way
   std::uint64_t memory_version = 0;  ///< kept for the driver: of the deny memory, when it gave its advice
 };
@@ -124,7 +124,12 @@ class DecisionFlow {
   [[nodiscard]] static std::int64_t tokens_to_undo(std::span<const PendingRequest> requests) noexcept;
 
  private:
-  [[nodiscard]] static PendingRequest::Step first_charge_step(const PendingRequest& pending) noexcept;
+  [[nodiscard]] static PendingRequest::Step first_charge_step(const PendingRequest& pending) noexcept {
+    using Step = PendingRequest::Step;
+    const bool once = !pending.request.operation_id.empty();
+    if (once && pending.record_place == RecordPlace::kOfCounter) return Step::kFindRecord;
+    return pending.is_record ? Step::kRecord : Step::kCharge;
+  }
   void read_look(PendingRequest& pending, const ReplyRange& replies, std::int64_t inflated_by) const noexcept;
   void read_charge(PendingRequest& pending, const ReplyRange& replies, std::int64_t inflated_by) const noexcept;
   void read_records(PendingRequest& pending, const ReplyRange& replies) const noexcept;

@@ -213,8 +213,8 @@ void FixedWindow::adjust_without_script(const Adjustment& adjustment, CommandBat
   batch.expire(key.view(), kCounterTtl);
 }
 
-Answer FixedWindow::read_adjust(const Request& request, const ReplyRange& replies) const noexcept {
-  const bool by_script = replies.size() == 1;
+Answer FixedWindow::read_adjust(const Request& request, const ReplyRange& replies, Scripts scripts) const noexcept {
+  const bool by_script = scripts == Scripts::kRun;
   if (Failure found = by_script ? find_failure(replies, {Operation::kScript})
                                 : find_failure(replies, {Operation::kIncrBy, Operation::kExpire});
       found.code) {

@@ -99,8 +99,9 @@ class FixedWindow {
   /// Likewise by INCRBY and EXPIRE, without a script. What a reset, an eviction or the end of the window deletes in
   /// between is not noticed: the tokens given back then are granted once more in that window. `once_id` is not kept.
   void adjust_without_script(const Adjustment& adjustment, CommandBatch& batch) const;
-  /// Of either.
-  [[nodiscard]] Answer read_adjust(const Request& request, const ReplyRange& replies) const noexcept;
+  /// Of either: `scripts` says which.
+  [[nodiscard]] Answer read_adjust(const Request& request, const ReplyRange& replies,
+                                   Scripts scripts = Scripts::kRun) const noexcept;
 
   [[nodiscard]] static Failure read_ping(const ReplyRange& replies) noexcept;
 

@@ -1,30 +1,9 @@
 #include "decisions/keys.hpp"
 
-#include <algorithm>
-#include <charconv>
-
 #include "values/hash_slot.hpp"
 #include "values/parse_integer.hpp"
 
 namespace tollgate::inline v0::decisions {
-
-Key::Key(std::string_view prefix, std::string_view user_id) noexcept {
-  append(prefix);
-  append(":");
-  append(user_id);
-  append(":");
-}
-
-void Key::append(std::string_view part) noexcept {
-  const std::size_t count = std::min(part.size(), text_.size() - size_);
-  std::copy_n(part.data(), count, text_.data() + size_);
-  size_ += count;
-}
-
-void Key::append(std::int64_t number) noexcept {
-  size_ = static_cast<std::size_t>(std::to_chars(text_.data() + size_, text_.data() + text_.size(), number).ptr -
-                                   text_.data());
-}
 
 void Key::append_operation(std::string_view kind, std::string_view operation_id) noexcept {
   append(kind);

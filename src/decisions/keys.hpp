@@ -3,7 +3,9 @@
 /// Thread safety: as any value.
 #pragma once
 
+#include <algorithm>
 #include <array>
+#include <charconv>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -39,10 +41,24 @@ class Key {
   [[nodiscard]] std::string_view view() const noexcept { return {text_.data(), size_}; }
 
  private:
-  Key(std::string_view prefix, std::string_view user_id) noexcept;
+  Key(std::string_view prefix, std::string_view user_id) noexcept {
+    append(prefix);
+    append(":");
+    append(user_id);
+    append(":");
+  }
 
-  void append(std::string_view part) noexcept;
-  void append(std::int64_t number) noexcept;
+  void append(std::string_view part) noexcept {
+    const std::size_t count = std::min(part.size(), text_.size() - size_);
+    std::copy_n(part.data(), count, text_.data() + size_);
+    size_ += count;
+  }
+
+  void append(std::int64_t number) noexcept {
+    size_ = static_cast<std::size_t>(std::to_chars(text_.data() + size_, text_.data() + text_.size(), number).ptr -
+                                     text_.data());
+  }
+
   void append_operation(std::string_view kind, std::string_view operation_id) noexcept;
 
   // Behind prefix, user and id: colons, an int64, a record's kind and length of id, and what pads it to its slot.

@@ -3,7 +3,7 @@
 /// times the share past a limit (once more for each time that a clock is set back into an earlier window).
 ///
 /// Memory is bounded whatever ids arrive: users are counted in a fixed number of places, and those that meet in one
-/// have one share together. So nobody is ever granted more than the share, and with very many users a few are granted
+/// have one share together. So no user is ever granted more than the share, and with very many users a few are granted
 /// less.
 ///
 /// Pure: the window is passed in. Thread safety: none; the limiter puts a lock around it.

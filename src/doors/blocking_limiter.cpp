@@ -53,7 +53,7 @@ BlockingLimiter::~BlockingLimiter() { events_->limiter_ends(); }
 
 /// What the deny memory denies needs no round trip.
 void BlockingLimiter::start(PendingRequest& pending, std::chrono::steady_clock::time_point now) const {
-  pending.record_place = record_place();
+  if (!pending.request.operation_id.empty()) pending.record_place = record_place();
   flow_.start(pending);
   if (pending.learns && memory_) flow_.advise(pending, memory_->advise(pending, now));
 }
@@ -153,9 +153,7 @@ Scripts BlockingLimiter::scripts() const {
 
 Outcome BlockingLimiter::consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
   Outcome outcome;
-  PendingRequest pending;
-  pending.request = {user_id, tokens, clock_->now(), operation_id(options)};
-  pending.outcome = &outcome;
+  PendingRequest pending{.request = {user_id, tokens, clock_->now(), operation_id(options)}, .outcome = &outcome};
   const auto now = clock_->steady_now();
   start(pending, now);
   if (pending.step != PendingRequest::Step::kDone) run({&pending, 1}, now, options);
@@ -227,11 +225,10 @@ Decision BlockingLimiter::denial(Source source, std::errc failure) const noexcep
 
 Failure BlockingLimiter::record(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
   Outcome outcome;
-  PendingRequest pending;
-  pending.request = {user_id, tokens, clock_->now(), operation_id(options)};
-  pending.outcome = &outcome;
-  pending.record_place = record_place();
-  pending.scripts = scripts();
+  PendingRequest pending{.request = {user_id, tokens, clock_->now(), operation_id(options)},
+                         .outcome = &outcome,
+                         .scripts = scripts(),
+                         .record_place = record_place()};
   flow_.start_record(pending);
   run({&pending, 1}, clock_->steady_now(), options);
   return std::move(outcome.failure).value_or(Failure{});

@@ -166,7 +166,7 @@ ReservationToken ReservationToken::decode(std::string_view token, const RateLimi
     reject(token, "it is damaged, forged, or made under another token_secret");
   }
 
-  // Without a secret whoever knows this library can make a token: what it says is checked all the same.
+  // Without a secret anyone who knows this library can make a token: its fields are checked all the same.
   const auto is_within = [](auto value, auto low, auto high) { return value >= low && value <= high; };
   if (!is_within(fields.user_id.size(), std::size_t{1}, kMaxUserIdBytes) ||
       !is_within(fields.id.size(), std::size_t{1}, kMaxOperationIdBytes) ||

@@ -15,10 +15,10 @@ namespace tollgate::inline v0::detail {
 
 class EventQueue {
  public:
-  /// What piles up behind an observer that blocks; what happens beyond is not told.
+  /// Events that wait behind an observer that blocks; further ones are dropped.
   static constexpr std::size_t kMostWaiting = 1024;
 
-  /// Null: nobody is told.
+  /// Null: events are dropped.
   explicit EventQueue(std::shared_ptr<Observer> observer) : observer_(std::move(observer)) {}
 
   /// May be called under any lock.

@@ -53,7 +53,7 @@ class ForkLocal {
     std::uint64_t generation;
   };
 
-  T& replace(Node* inherited) {
+  [[gnu::noinline, gnu::cold]] T& replace(Node* inherited) {
     auto fresh = std::make_unique<Node>(Node{make_(inherited->object.get()), fork_generation()});
     if (current_.compare_exchange_strong(inherited, fresh.get(), std::memory_order_acq_rel)) {
       return *fresh.release()->object;

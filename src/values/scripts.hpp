@@ -5,16 +5,15 @@
 
 #include <cstdint>
 
-#include "script_sources.hpp"
 #include "tollgate/values/script.hpp"
 
 namespace tollgate::inline v0 {
 
 /// Checks, then adds; a denial writes nothing. `admit.lua` says its keys, arguments and replies.
-inline constexpr Script kAdmitScript{"admit", script_sources::kAdmitSource, script_sources::kAdmitSha1};
+extern const Script kAdmitScript;
 
 /// Adds tokens past the limit or gives them back, never below zero. `adjust.lua` says the rest.
-inline constexpr Script kAdjustScript{"adjust", script_sources::kAdjustSource, script_sources::kAdjustSha1};
+extern const Script kAdjustScript;
 
 /// The adjust script's replies that are no counter.
 inline constexpr std::int64_t kNoCounter = -1;

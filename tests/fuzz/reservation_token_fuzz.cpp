@@ -3,7 +3,6 @@
 #include <stdexcept>
 #include <string>
 
-#include "decisions/window.hpp"
 #include "doors/reservation_token.hpp"
 #include "fuzz/fuzz.hpp"
 #include "values/limits.hpp"

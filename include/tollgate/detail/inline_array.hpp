@@ -8,7 +8,6 @@
 #include <span>
 #include <type_traits>
 #include <utility>
-#include <vector>
 
 namespace tollgate::inline v0::detail {
 
@@ -18,55 +17,77 @@ class InlineArray {
 
  public:
   InlineArray() noexcept {}  // NOLINT(modernize-use-equals-default): that would write zeros all over the room
-  InlineArray(const InlineArray& other) : InlineArray{} { *this = other; }
-  InlineArray(InlineArray&& other) noexcept : InlineArray{} { *this = std::move(other); }
-  ~InlineArray() = default;
+  InlineArray(const InlineArray& other) : InlineArray{} { append(other.view()); }
+  InlineArray(InlineArray&& other) noexcept : InlineArray{} { take(other); }
+  ~InlineArray() { release(); }
 
   InlineArray& operator=(const InlineArray& other) {
     if (this == &other) return *this;
-    heap_ = other.heap_;
-    copy_inside(other);
+    reserve(other.size_);
+    size_ = 0;
+    append(other.view());
     return *this;
   }
 
   InlineArray& operator=(InlineArray&& other) noexcept {
     if (this == &other) return *this;
-    heap_ = std::move(other.heap_);
-    copy_inside(other);
-    other.heap_.clear();
-    other.size_ = 0;
+    release();
+    take(other);
     return *this;
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   /// Valid until the next append.
-  [[nodiscard]] const T* data() const noexcept { return heap_.empty() ? room_.data() : heap_.data(); }
+  [[nodiscard]] const T* data() const noexcept { return data_; }
+  [[nodiscard]] std::span<const T> view() const noexcept { return {data_, size_}; }
 
-  /// `elements` must not be part of this sequence. Changes nothing when it throws std::bad_alloc.
+  // Neither changes anything when it throws std::bad_alloc. What is appended must not be part of this sequence.
+
+  void push_back(T value) {
+    if (size_ == capacity_) reserve(size_ + 1);
+    data_[size_++] = value;
+  }
+
   void append(std::span<const T> elements) {
-    if (heap_.empty() && elements.size() <= N - size_) {
-      std::copy(elements.begin(), elements.end(), room_.begin() + static_cast<std::ptrdiff_t>(size_));
-    } else if (heap_.empty()) {
-      std::vector<T> all;
-      all.reserve(2 * (size_ + elements.size()));
-      all.assign(room_.begin(), room_.begin() + static_cast<std::ptrdiff_t>(size_));
-      all.insert(all.end(), elements.begin(), elements.end());
-      heap_ = std::move(all);
-    } else {
-      heap_.insert(heap_.end(), elements.begin(), elements.end());
-    }
+    if (elements.size() > capacity_ - size_) reserve(size_ + elements.size());
+    std::copy(elements.begin(), elements.end(), data_ + size_);
     size_ += elements.size();
   }
 
  private:
-  void copy_inside(const InlineArray& other) noexcept {
-    size_ = other.size_;
-    if (heap_.empty()) std::copy_n(other.room_.begin(), size_, room_.begin());
+  void reserve(std::size_t count) {
+    if (count <= capacity_) return;
+    const std::size_t capacity = std::max(count, 2 * capacity_);
+    T* const heap = new T[capacity];
+    std::copy_n(data_, size_, heap);
+    if (data_ != room_.data()) delete[] data_;
+    data_ = heap;
+    capacity_ = capacity;
   }
 
-  std::array<T, N> room_;
-  std::vector<T> heap_;  // once not empty, it holds all of the elements
+  void release() noexcept {
+    if (data_ != room_.data()) delete[] data_;
+    data_ = room_.data();
+    capacity_ = N;
+    size_ = 0;
+  }
+
+  /// Of an empty array that holds no heap memory; leaves `other` so.
+  void take(InlineArray& other) noexcept {
+    size_ = other.size_;
+    if (other.data_ == other.room_.data()) {
+      std::copy_n(other.data_, size_, data_);
+    } else {
+      data_ = std::exchange(other.data_, other.room_.data());
+      capacity_ = std::exchange(other.capacity_, N);
+    }
+    other.size_ = 0;
+  }
+
+  T* data_ = room_.data();
   std::size_t size_ = 0;
+  std::size_t capacity_ = N;
+  std::array<T, N> room_;
 };
 
 }  // namespace tollgate::inline v0::detail

@@ -21,7 +21,8 @@
 
 namespace tollgate::inline v0::testing {
 
-/// Answers nothing until it is told what: every call fails with Errc::kProtocol.
+/// Until its actions are set, every call fails with Errc::kProtocol. Only the functions below are mocked; preload(),
+/// script_refusal() and post_at() do what RedisClient's do.
 class MockRedisClient : public RedisClient {
  public:
   MockRedisClient() {
@@ -40,7 +41,7 @@ class MockRedisClient : public RedisClient {
 
  private:
   [[nodiscard]] static BatchResult unset() {
-    return {{}, {Errc::kProtocol, false, "nobody told this MockRedisClient what to answer"}};
+    return {{}, {Errc::kProtocol, false, "this MockRedisClient has no action for the call"}};
   }
 };
 

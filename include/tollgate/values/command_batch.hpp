@@ -5,7 +5,6 @@
 /// Thread safety: that of any value.
 #pragma once
 
-#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -148,7 +147,7 @@ class CommandBatch {
   void add_record(Operation operation, std::size_t first_key, std::size_t key_count,
                   std::span<const std::int64_t> integers, const Script* script) {
     const std::size_t first_integer = integers_.size();
-    integers_.append(integers);
+    for (const std::int64_t integer : integers) integers_.push_back(integer);
     Record& record = records_.emplace_back();
     record.operation = operation;
     record.first_key = static_cast<std::uint32_t>(first_key);
@@ -159,10 +158,9 @@ class CommandBatch {
   }
 
   void store(std::string_view key) {
-    const std::array range{
-        detail::KeyRange{static_cast<std::uint32_t>(text_.size()), static_cast<std::uint32_t>(key.size())}};
+    const auto offset = static_cast<std::uint32_t>(text_.size());
     text_.append(key);
-    ranges_.append(range);
+    ranges_.push_back({offset, static_cast<std::uint32_t>(key.size())});
   }
 
   detail::InlineVector<Record, 4> records_;

@@ -1,15 +1,13 @@
-#include "decisions/fixed_window.hpp"
+// Charges of a fixed window: their commands, and what the replies mean.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <limits>
 #include <optional>
-#include <string>
 
 #include "tollgate/testing/print.hpp"
 #include "tollgate/testing/replies.hpp"
-#include "values/scripts.hpp"
+#include "unit/decisions/fixed_window_test.hpp"
 
 namespace tollgate::decisions {
 namespace {
@@ -23,45 +21,6 @@ using testing::nil;
 using ::testing::PrintToString;
 using testing::replies;
 using testing::status;
-
-constexpr std::int64_t kMinute = 29'012'345;
-constexpr std::chrono::system_clock::time_point kNow{std::chrono::minutes{kMinute} + 12'345ms};
-constexpr auto kUntilReset = 47'655ms;
-constexpr std::int64_t kInt64Max = std::numeric_limits<std::int64_t>::max();
-constexpr std::int64_t kInt64Min = std::numeric_limits<std::int64_t>::min();
-
-const FixedWindow kPipelined{100, "p", Admission::kPipelined};
-const FixedWindow kAtomic{100, "p", Admission::kAtomic};
-const FixedWindow kLargest{kMaxTokens, "p", Admission::kPipelined};
-const FixedWindow kLargestAtomic{kMaxTokens, "p", Admission::kAtomic};
-
-Request request(std::int64_t tokens, std::string_view operation_id = {}) {
-  return {"user_42", tokens, kNow, operation_id};
-}
-
-CommandBatch charge_of(const FixedWindow& window, const Request& request) {
-  CommandBatch batch;
-  window.charge(request, batch);
-  return batch;
-}
-
-CommandBatch look_of(const FixedWindow& window, const Request& request) {
-  CommandBatch batch;
-  window.look(request, batch);
-  return batch;
-}
-
-CommandBatch adjustment_of(const FixedWindow& window, std::int64_t tokens, bool window_counts,
-                           std::string_view once_id = {}) {
-  CommandBatch batch;
-  window.adjust({"user_42", {kMinute}, tokens, window_counts, once_id}, batch);
-  return batch;
-}
-
-void expect_failed(const Answer& answer, Errc code, bool must_undo) {
-  EXPECT_EQ(answer.failure.code, code);
-  EXPECT_EQ(answer.must_undo, must_undo);
-}
 
 TEST(PipelinedCharge, IsIncrByAndExpireOnTheCounterOfTheMinute) {
   EXPECT_EQ(PrintToString(charge_of(kPipelined, request(10))),
@@ -261,207 +220,6 @@ TEST(AtomicCharge, FailsWhenTheReplyIsMissingOrOfAnotherKind) {
   }
   expect_failed(kAtomic.read_charge(request(10), testing::failure(Errc::kConnectionLost)), Errc::kConnectionLost,
                 false);
-}
-
-TEST(Look, IsAGetOfTheCounter) {
-  for (const FixedWindow* window : {&kPipelined, &kAtomic}) {
-    EXPECT_EQ(PrintToString(look_of(*window, request(10, "op-1"))), "[GET \"p:user_42:29012345\"]");
-  }
-}
-
-TEST(Look, AllowsWhatFitsExactly) {
-  const Answer fits = kPipelined.read_look(request(10), replies({bulk("90")}));
-  EXPECT_TRUE(fits.decision.allowed);
-  EXPECT_EQ(fits.decision.remaining, 10);
-  EXPECT_EQ(fits.decision.retry_after, std::nullopt);
-  const Answer one_over = kPipelined.read_look(request(11), replies({bulk("90")}));
-  EXPECT_FALSE(one_over.decision.allowed);
-  EXPECT_EQ(one_over.decision.remaining, 10);
-  EXPECT_EQ(one_over.decision.retry_after, kUntilReset);
-  EXPECT_FALSE(one_over.must_undo);
-}
-
-TEST(Look, ShowsTheWholeBudgetOfAUserWithoutCounter) {
-  const Answer answer = kPipelined.read_look(request(0), replies({nil()}));
-  EXPECT_TRUE(answer.decision.allowed);
-  EXPECT_EQ(answer.decision.remaining, 100);
-  EXPECT_EQ(answer.used, 0);
-}
-
-TEST(Look, SeesTheCounterWithoutWhatItsOwnBatchWillUndo) {
-  EXPECT_EQ(kPipelined.read_look(request(0), replies({bulk("120")}), 50).used, 70);
-  EXPECT_EQ(kPipelined.read_look(request(0), replies({bulk("20")}), 50).used, 0);
-  EXPECT_EQ(kPipelined.read_look(request(0), replies({bulk("-9223372036854775808")}), 50).used, 0);
-}
-
-TEST(Look, WithZeroTokensIsDeniedOnlyAboveTheLimit) {
-  EXPECT_TRUE(kPipelined.read_look(request(0), replies({bulk("100")})).decision.allowed);
-  const Answer above = kPipelined.read_look(request(0), replies({bulk("101")}));
-  EXPECT_FALSE(above.decision.allowed);
-  EXPECT_EQ(above.decision.remaining, 0);
-  EXPECT_EQ(above.decision.retry_after, kUntilReset);
-}
-
-TEST(Look, TakesANegativeCounterForNone) {
-  const Answer answer = kPipelined.read_look(request(100), replies({bulk("-50")}));
-  EXPECT_TRUE(answer.decision.allowed);
-  EXPECT_EQ(answer.decision.remaining, 100);
-  EXPECT_EQ(answer.used, 0);
-  EXPECT_FALSE(kPipelined.read_look(request(101), replies({bulk("-9223372036854775808")})).decision.allowed);
-}
-
-TEST(Look, IsExactAtTheLargestLimit) {
-  EXPECT_TRUE(kLargest.read_look(request(1), replies({bulk("9007199254740990")})).decision.allowed);
-  EXPECT_FALSE(kLargest.read_look(request(2), replies({bulk("9007199254740990")})).decision.allowed);
-  EXPECT_FALSE(kLargest.read_look(request(0), replies({bulk("9223372036854775807")})).decision.allowed);
-}
-
-TEST(Look, FailsOnWhatIsNoCounterAndKeepsItsTextApart) {
-  const Answer answer = kPipelined.read_look(request(0), replies({bulk("user data")}));
-  expect_failed(answer, Errc::kWrongType, false);
-  EXPECT_EQ(answer.failure.server_text, "user data");
-  EXPECT_EQ(answer.failure.detail, "GET was answered with a text that is no counter");
-  expect_failed(kPipelined.read_look(request(0), replies({error("WRONGTYPE no")})), Errc::kWrongType, false);
-}
-
-TEST(Look, FailsWhenTheReplyIsMissing) {
-  expect_failed(kPipelined.read_look(request(0), replies({})), Errc::kProtocol, false);
-  expect_failed(kPipelined.read_look(request(0), replies({nil(), nil()})), Errc::kProtocol, false);
-  expect_failed(kPipelined.read_look(request(0), testing::failure(Errc::kTimeout)), Errc::kTimeout, false);
-}
-
-TEST(Adjust, LeavesExpiryAloneWhenItGivesBack) {
-  EXPECT_EQ(PrintToString(adjustment_of(kPipelined, -30, true)), "[EVALSHA adjust \"p:user_42:29012345\" -30 0]");
-}
-
-TEST(Adjust, MayMakeACounterOnlyForAWindowThatCounts) {
-  EXPECT_EQ(PrintToString(adjustment_of(kPipelined, 30, true)), "[EVALSHA adjust \"p:user_42:29012345\" 30 60]");
-  EXPECT_EQ(PrintToString(adjustment_of(kPipelined, 30, false)), "[EVALSHA adjust \"p:user_42:29012345\" 30 0]");
-}
-
-TEST(Adjust, IsRecordedUnderItsNameApartFromChargesOfThatName) {
-  EXPECT_EQ(PrintToString(adjustment_of(kAtomic, -30, true, "op-1")),
-            "[EVALSHA adjust \"p:user_42:29012345\" \"p:user_42:adjust:op-1:4:\" -30 0 120]");
-}
-
-TEST(Adjust, TellsTheNewCounter) {
-  const Answer answer = kPipelined.read_adjust(request(30), replies({integer(130)}));
-  EXPECT_FALSE(answer.failure.code);
-  EXPECT_EQ(answer.used, 130);
-  EXPECT_EQ(answer.window.number, kMinute);
-  EXPECT_FALSE(answer.must_undo);
-}
-
-TEST(Adjust, IsDoneWhenThereIsNoCounterOrItWasDoneBefore) {
-  for (const std::int64_t reply : {kNoCounter, kAlreadyAdjusted}) {
-    EXPECT_FALSE(kPipelined.read_adjust(request(30), replies({integer(reply)})).failure.code) << reply;
-  }
-}
-
-TEST(Adjust, FailsOnAnErrorOrAnUnexpectedReply) {
-  expect_failed(kPipelined.read_adjust(request(30), replies({error("ERR increment or decrement would overflow")})),
-                Errc::kOverflow, false);
-  expect_failed(kPipelined.read_adjust(request(30), replies({nil()})), Errc::kProtocol, false);
-  expect_failed(kPipelined.read_adjust(request(30), replies({})), Errc::kProtocol, false);
-  expect_failed(kPipelined.read_adjust(request(30), testing::failure(Errc::kTimeout, true)), Errc::kTimeout, false);
-}
-
-TEST(DenyLocally, KnowsWhenToComeBackUnlessThatNeverHelps) {
-  Decision later;
-  kPipelined.deny_locally(request(10), false, later);
-  EXPECT_FALSE(later.allowed);
-  EXPECT_EQ(later.limit, 100);
-  EXPECT_EQ(later.remaining, std::nullopt);
-  EXPECT_EQ(later.retry_after, kUntilReset);
-  EXPECT_EQ(later.reset_after, kUntilReset);
-  EXPECT_EQ(later.source, Source::kLocal);
-  EXPECT_FALSE(later.failure);
-  Decision never;
-  kPipelined.deny_locally(request(101), true, never);
-  EXPECT_EQ(never.retry_after, std::nullopt);
-}
-
-TEST(FallBack, SaysWhatThePolicyDecidedAndWhy) {
-  for (const bool allowed : {false, true}) {
-    const Decision decision = kPipelined.fall_back(request(10), allowed, Errc::kTimeout);
-    EXPECT_EQ(decision.allowed, allowed);
-    EXPECT_EQ(decision.limit, 100);
-    EXPECT_EQ(decision.remaining, std::nullopt);
-    EXPECT_EQ(decision.retry_after, std::nullopt);
-    EXPECT_EQ(decision.reset_after, kUntilReset);
-    EXPECT_EQ(decision.source, Source::kFallback);
-    EXPECT_EQ(decision.failure, Errc::kTimeout);
-  }
-}
-
-std::optional<std::string> mended(const CommandBatch& charge, const BatchResult& result, PolicyAnswer given) {
-  const CommandBatch mending = FixedWindow::mend_late_charges(charge, result, given);
-  return mending.empty() ? std::nullopt : std::optional{PrintToString(mending)};
-}
-
-TEST(LateCharge, ThatWasMadeIsGivenBackWhenItsCallWasDenied) {
-  const std::string undo = "[EVALSHA adjust \"p:user_42:29012345\" -10 0]";
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), PolicyAnswer::kDenied),
-            undo);
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(101), integer(1)}), PolicyAnswer::kDenied),
-            undo);
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), error("OOM no")}), PolicyAnswer::kDenied),
-            undo);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(10)}), PolicyAnswer::kDenied), undo);
-}
-
-TEST(LateCharge, ThatWasNotMadeIsNotGivenBack) {
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({error("OOM no"), integer(0)}), PolicyAnswer::kDenied),
-            std::nullopt);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(-96)}), PolicyAnswer::kDenied), std::nullopt);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({error("OOM no")}), PolicyAnswer::kDenied), std::nullopt);
-  BatchResult reused = replies({integer(10), integer(1)});
-  reused.replies.clear();  // whose room still holds what was there
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), reused, PolicyAnswer::kDenied), std::nullopt);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({}), PolicyAnswer::kDenied), std::nullopt);
-}
-
-TEST(LateCharge, StandsWhenItsCallWasAllowed) {
-  EXPECT_EQ(mended(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), PolicyAnswer::kAllowed),
-            std::nullopt);
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10)), replies({integer(10)}), PolicyAnswer::kAllowed), std::nullopt);
-}
-
-TEST(LateCharge, WithAnOperationIdStandsForTheRepetitionThatMayCome) {
-  EXPECT_EQ(mended(charge_of(kAtomic, request(10, "op-1")), replies({array({integer(10), integer(kMinute)})}),
-                   PolicyAnswer::kDenied),
-            std::nullopt);
-}
-
-TEST(LateCharge, WhoseReplyIsLostGetsItsExpiryAgainWhateverItsCallWasAnswered) {
-  for (const PolicyAnswer given : {PolicyAnswer::kAllowed, PolicyAnswer::kDenied}) {
-    const BatchResult lost = testing::failure(Errc::kConnectionLost, true);
-    EXPECT_EQ(mended(charge_of(kPipelined, request(10)), lost, given), "[EXPIRE \"p:user_42:29012345\" 60]");
-    EXPECT_EQ(mended(charge_of(kAtomic, request(10)), lost, given), std::nullopt);
-    EXPECT_EQ(mended(charge_of(kPipelined, request(10)), testing::failure(Errc::kTimeout, false), given), std::nullopt);
-  }
-}
-
-TEST(LateCharge, OfManyIsMendedEachForItself) {
-  CommandBatch batch;
-  kPipelined.charge({"a", 10, kNow}, batch);
-  kPipelined.look({"b", 20, kNow}, batch);
-  kPipelined.charge({"c", 30, kNow}, batch);
-  kPipelined.charge({"d", 40, kNow}, batch);
-  const BatchResult answers =
-      replies({integer(10), integer(1), bulk("1"), error("OOM no"), integer(0), integer(140), integer(1)});
-  EXPECT_EQ(mended(batch, answers, PolicyAnswer::kDenied),
-            "[EVALSHA adjust \"p:a:29012345\" -10 0, EVALSHA adjust \"p:d:29012345\" -40 0]");
-  EXPECT_EQ(mended(batch, answers, PolicyAnswer::kAllowed), std::nullopt);
-  EXPECT_EQ(mended(batch, testing::failure(Errc::kConnectionLost, true), PolicyAnswer::kDenied),
-            "[EXPIRE \"p:a:29012345\" 60, EXPIRE \"p:c:29012345\" 60, EXPIRE \"p:d:29012345\" 60]");
-}
-
-TEST(FixedWindow, TellsWhatItWasMadeWith) {
-  EXPECT_EQ(kAtomic.limit(), 100);
-  EXPECT_EQ(kAtomic.key_prefix(), "p");
-  EXPECT_EQ(kAtomic.admission(), Admission::kAtomic);
-  EXPECT_EQ(kAtomic.counter_key("a:b", {-1}).view(), "p:a:b:-1");
 }
 
 }  // namespace

@@ -61,6 +61,25 @@ TEST_F(SetUpTest, PreloadsBothScripts) {
   EXPECT_THAT(client_->preloaded, ElementsAre(&kAdmitScript, &kAdjustScript));
 }
 
+TEST_F(SetUpTest, HasOneClockForTheLimiterAndItsStoreInMemory) {
+  for (const bool with_options : {false, true}) {
+    const auto decide = [&](RedisRateLimiter& limiter) {
+      EXPECT_TRUE(limiter.consume("u", 600, {.operation_id = "1"}).allowed);
+      clock_->advance(24h);
+      EXPECT_TRUE(limiter.consume("u", 600, {.operation_id = "1"}).allowed);
+      EXPECT_EQ(limiter.get_remaining("u"), 400);  // it was charged anew: the record of two minutes is gone
+      clock_->advance(24h);
+    };
+    if (with_options) {
+      RedisRateLimiter limiter{"memory://", config(Admission::kAtomic), ClientOptions{.command_timeout = 1s}};
+      decide(limiter);
+    } else {
+      RedisRateLimiter limiter{"memory://", config(Admission::kAtomic)};
+      decide(limiter);
+    }
+  }
+}
+
 // ---- refused for a while ------------------------------------------------------------------------------------------
 
 TEST_F(SetUpTest, RepeatsAnUndoThatRedisRefusesForAWhile) {
