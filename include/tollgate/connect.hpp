@@ -1,4 +1,4 @@
-/// From a URL to a client. Thread safety: connect() may be called from every thread; so may the client it returns.
+/// Makes a client from a URL. Thread safety: every function, and every client, may be called from all threads.
 #pragma once
 
 #include <memory>
@@ -10,16 +10,16 @@
 
 namespace tollgate::inline v0 {
 
-/// A client of its own for `url` (see README): with connections of its own, one under load and up to four while few
-/// calls are under way, or for `memory://` with a store of its own. Throws std::invalid_argument on a malformed URL and
-/// on timeouts out of range. Does no I/O: the client connects at its first use. The end of the last owner blocks for
-/// the command timeout at most, until what was posted has been answered.
+/// Makes a new client for `url` (see README), which shares no connection with other clients: it uses up to four
+/// connections while few calls are in flight and one under load; for `memory://`, a new store. Throws
+/// std::invalid_argument on a malformed URL and on timeouts out of range. Does no I/O: the client connects at its first
+/// use. The destructor of the last owner blocks until every post has been answered, for the command timeout at most.
 [[nodiscard]] TOLLGATE_EXPORT std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options = {});
 
-/// As connect(), but returns the client that this process already has for the same URL, timeouts and observer: limiters
-/// made from a URL use this, since several clients of one server are slower than one (two 0.85, four 0.42 of one
-/// client's decisions per second with 16 threads). A client with a credentials callback, and each store of `memory://`,
-/// is never shared. After a fork the child shares none with its parent.
+/// As connect(), but returns the existing client of this process for the same URL, timeouts and observer, if there is
+/// one. Limiters made from a URL use this, because several clients of one server are slower than one (with 16 threads,
+/// two reach 0.85 and four 0.42 of the decisions per second of one). Clients with a credentials callback and stores of
+/// `memory://` are never shared. After a fork the child shares no client with its parent.
 [[nodiscard]] TOLLGATE_EXPORT std::shared_ptr<RedisClient> connect_shared(std::string_view url,
                                                                           ClientOptions options = {});
 
