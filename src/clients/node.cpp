@@ -129,10 +129,10 @@ BatchResult Node::carry(const CommandBatch& batch, Time now, Time until, const s
 /// Calls come in groups, so one look is not enough: after a batch of many, the next ones find none for a moment.
 bool Node::few_are_under_way(int others) noexcept {
   constexpr int kFew = kConnections;
-  int usual = usual_.load(std::memory_order_relaxed);
-  usual += (others * kUnit - usual) / kSmoothing;
-  usual_.store(usual, std::memory_order_relaxed);
-  return others < kFew && usual < kFew * kUnit;
+  int average = average_others_.load(std::memory_order_relaxed);
+  average += (others * kUnit - average) / kSmoothing;
+  average_others_.store(average, std::memory_order_relaxed);
+  return others < kFew && average < kFew * kUnit;
 }
 
 /// Of a call at `since` on a secondary connection. One event may end all of them: it counts once.
@@ -265,14 +265,14 @@ void Node::post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHan
 /// towards the connections that posts wait for.
 std::optional<Node::Time> Node::service() {
   while (auto due = deferred_.take_due(SteadyClock::now())) post(std::move(due->batch), std::move(due->handler));
-  bool has_unattended = false;
+  bool has_detached = false;
   for (Slot& slot : slots_) {
-    if (!slot.pipeline.has_unattended()) continue;
-    has_unattended = !slot.pipeline.collect_late_replies(Pipeline::Server::kUnknown) || has_unattended;
+    if (!slot.pipeline.has_detached()) continue;
+    has_detached = !slot.pipeline.collect_late_replies(Pipeline::Server::kUnknown) || has_detached;
   }
   shared_.events.deliver();
   const std::optional<Time> due = deferred_.next_due();
-  if (!has_unattended) return due;
+  if (!has_detached) return due;
   const auto tick = std::min<SteadyClock::duration>(kServiceTick, shared_.command_timeout / 8);
   const Time next = SteadyClock::now() + tick;
   return due ? std::min(next, *due) : next;

@@ -88,7 +88,8 @@ class Node {
   std::mutex replacing_;  // the primary
   Pipeline maintenance_;
   std::atomic<int> calls_{0};  // under way
-  std::atomic<int> usual_{0};  // of the others that a call finds under way: a moving average, in units of 1 / kUnit
+  std::atomic<int> average_others_{
+      0};  // of the others that a call finds under way: a moving average, in units of 1 / kUnit
   std::atomic<unsigned> failures_{0};   // of calls
   std::atomic<unsigned> collected_{0};  // as many of them have left nothing on the secondary connections: healthy
   std::atomic<bool> secondaries_given_up_{false};

@@ -55,7 +55,7 @@ BlockingLimiter::~BlockingLimiter() { events_->limiter_ends(); }
 void BlockingLimiter::start(PendingRequest& pending, std::chrono::steady_clock::time_point now) const {
   if (!pending.request.operation_id.empty()) pending.record_place = record_place();
   flow_.start(pending);
-  if (pending.learns && memory_) flow_.advise(pending, memory_->advise(pending, now));
+  if (pending.uses_deny_memory && memory_) flow_.advise(pending, memory_->advise(pending, now));
 }
 
 /// Drives the requests until each has its outcome: one round trip for all, and one more for those that looked first and
@@ -88,7 +88,7 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
     }
   }
   if (effects.in_doubt) counters_->count_in_doubt(pending.request.tokens);
-  if (effects.lesson != Effects::Lesson::kNothing && memory_) memory_->learn(pending, now);
+  if (effects.memory_update != Effects::MemoryUpdate::kNothing && memory_) memory_->update(pending, now);
   if (effects.uses_share && share_) use_share(pending);
   if (pending.record_place == decisions::RecordPlace::kOfCounter) is_cluster_->store(true, std::memory_order_relaxed);
   if (pending.step == PendingRequest::Step::kAwaitLocalShare) ask_local_share(pending);
@@ -241,7 +241,7 @@ Failure BlockingLimiter::reset(std::string_view user_id, decisions::ResetScan::R
   while (!failure.code && !scan.done()) {
     failure = scan.read(client_->execute(scan.next_batch(), options.deadline, nullptr));
   }
-  if (memory_) memory_->forget(user_id);
+  if (memory_) memory_->erase(user_id);
   return failure;
 }
 
@@ -270,7 +270,7 @@ bool BlockingLimiter::drain(std::chrono::steady_clock::time_point deadline) {
 void BlockingLimiter::settle(std::string_view user_id, WindowId charged, std::int64_t tokens,
                              std::string_view once_id) noexcept {
   try {
-    if (tokens < 0 && memory_) memory_->forget(user_id);
+    if (tokens < 0 && memory_) memory_->erase(user_id);
   } catch (const std::bad_alloc&) {  // a forked child's memory, which is empty
   }
   post(decisions::settlement(user_id, charged, current_window(), tokens, once_id, record_place()));

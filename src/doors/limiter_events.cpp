@@ -24,13 +24,13 @@ void LimiterEvents::failed(Asked asked, Period period, const Failure& failure) n
 void LimiterEvents::enter_fallback(Asked asked, Period period, const Failure& failure) noexcept {
   if (period % kPhases != kRedisDecides || is_about_one_counter(failure)) return;
   entered_at_.store(clock_->steady_now(), std::memory_order_relaxed);
-  const Phase phase = asked == Asked::kLook ? kLooksFail : kChargesFail;
+  const Phase phase = asked == Asked::kPeek ? kPeeksFail : kChargesFail;
   change_period(period, period + phase, EventKind::kFallbackEntered, failure);
 }
 
 void LimiterEvents::leave_fallback(Asked asked, Period period) noexcept {
   const Period phase = period % kPhases;
-  if (phase == kChargesFail && asked == Asked::kLook) return;
+  if (phase == kChargesFail && asked == Asked::kPeek) return;
   if (clock_->steady_now() - entered_at_.load(std::memory_order_relaxed) < kShortestFallback) return;
   change_period(period, period - phase + kPhases, EventKind::kFallbackLeft, {});
 }

@@ -75,7 +75,7 @@ class LimiterEvents {
  private:
   enum Phase : Period {
     kRedisDecides,
-    kLooksFail,
+    kPeeksFail,
     kChargesFail,
     kPhases = 4
   };  // the number of a period, modulo kPhases

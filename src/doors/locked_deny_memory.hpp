@@ -27,7 +27,7 @@ class LockedDenyMemory {
   explicit LockedDenyMemory(std::chrono::milliseconds duration)
       : shards_([duration](Shards*) { return std::make_unique<Shards>(duration); }) {}
 
-  /// The advice for a request that learns; notes the version for the lesson to come.
+  /// The advice for a request that uses_deny_memory; notes the version for the memory_update to come.
   [[nodiscard]] decisions::DenyMemory::Advice advise(decisions::PendingRequest& pending, Time now) {
     const decisions::DenyMemory::User user{pending.request.user_id};
     Shard& shard = shard_of(user);
@@ -37,27 +37,27 @@ class LockedDenyMemory {
   }
 
   /// What the effects of `pending` say. `asked_at`: when Redis was asked. Where memory is short, nothing.
-  void learn(const decisions::PendingRequest& pending, Time asked_at) noexcept try {
-    using Lesson = decisions::Effects::Lesson;
+  void update(const decisions::PendingRequest& pending, Time asked_at) noexcept try {
+    using MemoryUpdate = decisions::Effects::MemoryUpdate;
     const decisions::DenyMemory::User user{pending.request.user_id};
     const auto window = decisions::window_at(pending.request.now);
     Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
     if (shard.resets != pending.memory_version) return;
-    switch (pending.effects.lesson) {
-      case Lesson::kLeft: return shard.memory->remember_left(user, window, pending.effects.left, asked_at);
-      case Lesson::kDenied: return shard.memory->remember_denied(user, window, pending.request.tokens);
-      case Lesson::kAdmitted: return shard.memory->remember_admitted(user, window, pending.request.tokens);
-      case Lesson::kNothing: return;
+    switch (pending.effects.memory_update) {
+      case MemoryUpdate::kLeft: return shard.memory->remember_left(user, window, pending.effects.left, asked_at);
+      case MemoryUpdate::kDenied: return shard.memory->remember_denied(user, window, pending.request.tokens);
+      case MemoryUpdate::kAdmitted: return shard.memory->remember_admitted(user, window, pending.request.tokens);
+      case MemoryUpdate::kNothing: return;
     }
   } catch (...) {  // what is not remembered costs a round trip, no more
   }
 
-  void forget(std::string_view user_id) {
+  void erase(std::string_view user_id) {
     const decisions::DenyMemory::User user{user_id};
     Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
-    shard.memory->forget(user);
+    shard.memory->erase(user);
     ++shard.resets;
   }
 

@@ -183,10 +183,10 @@ void LateCharge::handle(RedisClient& client, const CommandBatch& batch, const Ba
   const bool to_be_undone = result.ok();
   try {
     const auto scripts = client.script_refusal().code ? decisions::Scripts::kRefused : decisions::Scripts::kRun;
-    CommandBatch mending = FixedWindow::mend_late_charges(batch, result, answer_, scripts);
-    if (mending.empty()) return;
-    if (to_be_undone) return client.post(std::move(mending), undos_);
-    client.post(std::move(mending), std::make_shared<Repair>(repairs_));
+    CommandBatch correction = FixedWindow::correct_late_charges(batch, result, answer_, scripts);
+    if (correction.empty()) return;
+    if (to_be_undone) return client.post(std::move(correction), undos_);
+    client.post(std::move(correction), std::make_shared<Repair>(repairs_));
   } catch (...) {
     (to_be_undone ? undos_ : repairs_)->lost(to_be_undone ? tokens_of(batch) : 0, no_memory());
   }
@@ -211,8 +211,8 @@ void OnceSettlement::post(RedisClient& client, const decisions::Adjustment& adju
 
 void OnceSettlement::post(RedisClient& client) {
   decisions::Adjustment next = adjustment_;
-  claims_ = next.place == decisions::RecordPlace::kOfCounter && next.window != next.record_window;
-  if (claims_) {
+  records_first_ = next.place == decisions::RecordPlace::kOfCounter && next.window != next.record_window;
+  if (records_first_) {
     next.window = next.record_window;
     next.tokens = 0;
   }
@@ -223,7 +223,7 @@ void OnceSettlement::post(RedisClient& client) {
 
 void OnceSettlement::handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept {
   try {
-    if (claims_) return charge_claimed(client, batch, result);
+    if (records_first_) return charge_after_record(client, batch, result);
     const bool refused = failure_of(batch, result, 0).code == Errc::kCrossSlot;
     if (!refused || adjustment_.place == decisions::RecordPlace::kOfCounter) {
       return settlements_->handle(client, batch, result);
@@ -236,7 +236,7 @@ void OnceSettlement::handle(RedisClient& client, const CommandBatch& batch, cons
   }
 }
 
-void OnceSettlement::charge_claimed(RedisClient& client, const CommandBatch& batch, const BatchResult& result) {
+void OnceSettlement::charge_after_record(RedisClient& client, const CommandBatch& batch, const BatchResult& result) {
   if (const Failure failure = failure_of(batch, result, 0); failure.code) {
     return settlements_->lost(std::abs(adjustment_.tokens), failure);
   }

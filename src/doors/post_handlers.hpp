@@ -50,7 +50,7 @@ class PostHandler final : public ReplyHandler, public std::enable_shared_from_th
   std::atomic<bool> failing_{false};
 };
 
-/// Mends charges whose caller had gone when their outcome became known, see FixedWindow::mend_late_charges.
+/// Mends charges whose caller had gone when their outcome became known, see FixedWindow::correct_late_charges.
 class LateCharge final : public ReplyHandler {
  public:
   LateCharge(decisions::PolicyAnswer answer, std::shared_ptr<PostHandler> undos, std::shared_ptr<PostHandler> repairs);
@@ -80,7 +80,7 @@ class OnceSettlement final : public ReplyHandler, public std::enable_shared_from
 
  private:
   void post(RedisClient& client);
-  void charge_claimed(RedisClient& client, const CommandBatch& batch, const BatchResult& result);
+  void charge_after_record(RedisClient& client, const CommandBatch& batch, const BatchResult& result);
 
   const std::string user_id_;
   const std::string once_id_;
@@ -88,7 +88,7 @@ class OnceSettlement final : public ReplyHandler, public std::enable_shared_from
   const decisions::FixedWindow window_;
   const std::shared_ptr<PostHandler> settlements_;
   const std::shared_ptr<std::atomic<bool>> is_cluster_;
-  bool claims_ = false;
+  bool records_first_ = false;
 };
 
 /// Why command number `index` of a posted batch was not answered as it should have been. Empty when it was.

@@ -145,11 +145,11 @@ ReservationToken ReservationToken::decode(std::string_view token, const RateLimi
   const std::string_view body = token.substr(kStart.size());
   const std::size_t dot = body.find('.');
   const auto payload = from_hex(body.substr(0, dot));
-  const auto claimed_tag = dot != std::string_view::npos ? from_hex(body.substr(dot + 1)) : std::nullopt;
-  if (!payload || !claimed_tag) reject(token, "it is not two parts of hex digits");
+  const auto token_tag = dot != std::string_view::npos ? from_hex(body.substr(dot + 1)) : std::nullopt;
+  if (!payload || !token_tag) reject(token, "it is not two parts of hex digits");
 
   Reader reader{*payload};
-  const std::string_view claimed_fingerprint = reader.bytes(kFingerprintBytes);
+  const std::string_view token_fingerprint = reader.bytes(kFingerprintBytes);
   ReservationToken fields;
   fields.user_id = reader.text();
   fields.id = reader.text();
@@ -158,8 +158,8 @@ ReservationToken ReservationToken::decode(std::string_view token, const RateLimi
   fields.earlier = reader.integer();
   if (!reader.whole || !reader.rest.empty()) reject(token, "it is damaged: its fields do not fit its length");
 
-  if (!same_tag(*claimed_tag, tag(*payload, config))) {
-    if (claimed_fingerprint != fingerprint(config.key_prefix)) {
+  if (!same_tag(*token_tag, tag(*payload, config))) {
+    if (token_fingerprint != fingerprint(config.key_prefix)) {
       reject(token, fmt::format("it is damaged or belongs to another key_prefix than {}",
                                 detail::printable(config.key_prefix)));
     }

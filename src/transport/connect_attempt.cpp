@@ -34,7 +34,7 @@ void ConnectAttempt::not_opened(std::string why) {
   action_ = Action::kOpen;
 }
 
-std::string ConnectAttempt::greeting(const std::optional<Credentials>& credentials) {
+std::string ConnectAttempt::handshake(const std::optional<Credentials>& credentials) {
   std::string bytes;
   if (credentials && credentials->username.empty()) {
     append_resp(bytes, {"AUTH", credentials->password});

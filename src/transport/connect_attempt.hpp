@@ -34,7 +34,7 @@ class ConnectAttempt {
     kResolve,       ///< find the addresses of the endpoint: resolved()
     kOpen,          ///< begin to connect to address(): opening(), opened() or not_opened()
     kAwaitOpen,     ///< wait for that: opened(), not_opened()
-    kLogIn,         ///< get the credentials, and send the bytes of greeting()
+    kLogIn,         ///< get the credentials, and send the bytes of handshake()
     kAwaitAnswers,  ///< receive: answered() or lost()
     kConnected,     ///< the connection is ready
     kFailed,        ///< failure() says why
@@ -59,7 +59,7 @@ class ConnectAttempt {
   void opened() noexcept { action_ = Action::kLogIn; }
   void not_opened(std::string why);
   /// The handshake for `credentials` as RESP; nothing is to be sent where none is needed.
-  [[nodiscard]] std::string greeting(const std::optional<Credentials>& credentials);
+  [[nodiscard]] std::string handshake(const std::optional<Credentials>& credentials);
   void no_credentials();
   /// Appends `replies` to the answers of the handshake.
   void answered(std::span<const Reply> replies);

@@ -110,7 +110,7 @@ void Connector::log_in() {
     }
   }
   connection_ = std::make_shared<Connection>(std::make_unique<SocketStream>(std::move(socket_)));
-  connection_->outgoing = attempt_.greeting(credentials);
+  connection_->outgoing = attempt_.handshake(credentials);
 }
 
 void Connector::await_answers(Time until) {

@@ -109,7 +109,7 @@ class ExchangeQueue {
   /// Calls that were given up in flight and have not ended.
   [[nodiscard]] std::size_t abandoned() const noexcept { return abandoned_; }
   /// Posts and abandoned calls: no thread waits for them.
-  [[nodiscard]] std::size_t unattended() const noexcept { return posted() + abandoned_; }
+  [[nodiscard]] std::size_t detached() const noexcept { return posted() + abandoned_; }
 
   /// Whether a call that was given up, and may still be executed, names `key`.
   [[nodiscard]] bool has_abandoned(std::string_view key) const noexcept;

@@ -73,7 +73,7 @@ BatchResult Pipeline::run_call(const CommandBatch& batch, Time now, Time until,
   Lock lock{mutex_};
   CallScope call{*this, lock};
   read_after_silence(lock, now, true);
-  if (connection_ && shared_.scripts->is_to_be_asked_again(now)) preload_scripts();
+  if (connection_ && shared_.scripts->is_retry_due(now)) preload_scripts();
   const auto permission = health_.ask(now);
   if (permission == ServerHealth::Permission::kRefused) {
     shared_.events.count(ClientEvents::kFailedAtOnce);
@@ -124,9 +124,9 @@ BatchResult Pipeline::time_out(Lock& lock, CallScope& call, Time now, Time since
       connection_ ? Failure{Errc::kTimeout} : timeout_failure("while connecting to ", shared_.events.subject());
   BatchResult result;
   switch (queue_.give_up(exchange)) {
-    case ExchangeQueue::GivenUp::kWithdrawn: call.forget(); break;
+    case ExchangeQueue::GivenUp::kWithdrawn: call.release(); break;
     case ExchangeQueue::GivenUp::kAbandoned:
-      call.forget();
+      call.release();
       timeout.may_have_executed = late_follows = true;
       break;
     case ExchangeQueue::GivenUp::kNoMemory:  // its batch is the caller's, which leaves: it must end now
@@ -188,7 +188,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
 
 bool Pipeline::drain(Time deadline) {
   Lock lock{mutex_};
-  while (queue_.unattended() > 0) {
+  while (queue_.detached() > 0) {
     const Time now = SteadyClock::now();
     if (now >= deadline) return false;
     if (driver_ == nullptr && may_connect(now)) {
@@ -239,10 +239,10 @@ bool Pipeline::collect_late_replies(Server server) {
   {
     Lock lock{mutex_};
     const CallScope scope{*this, lock};
-    if (queue_.unattended() > 0) step_towards_connection(lock);  // posts may be waiting for one
+    if (queue_.detached() > 0) step_towards_connection(lock);  // posts may be waiting for one
     const Time now = SteadyClock::now();
     read_after_silence(lock, now, true);
-    collected = queue_.unattended() == 0;
+    collected = queue_.detached() == 0;
     is_overdue = !collected && server == Server::kAnswers && now > overdue_at_;
     if (collected || server == Server::kFails) {
       overdue_at_ = Time::max();
@@ -261,7 +261,7 @@ bool Pipeline::is_silent() {
   const Time now = SteadyClock::now();
   read_after_silence(lock, now, true);
   if (!connection_ || queue_.abandoned() == 0) return false;
-  const Time silent_since = std::max(last_heard_, queue_.in_flight_since().value_or(now));
+  const Time silent_since = std::max(last_received_, queue_.in_flight_since().value_or(now));
   return now - silent_since >= shared_.command_timeout;
 }
 
@@ -308,7 +308,7 @@ void Pipeline::note_timeout(Time now, Time since, const Failure& failure, Finish
   if (failure.may_have_executed) has_timed_out_.store(true, std::memory_order_relaxed);
   // All of the call's time went into a connection, which stands now: the next call uses it.
   if (connection_ && connected_at_ > since && !failure.may_have_executed) return;
-  const Time silent_since = std::max(last_heard_, queue_.in_flight_since().value_or(now));
+  const Time silent_since = std::max(last_received_, queue_.in_flight_since().value_or(now));
   if (!health_.counts_as_failure(now, since, silent_since)) return;
   circuit_changed(health_.fail(now, failure), failure, finished);
 }

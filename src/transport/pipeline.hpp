@@ -94,9 +94,9 @@ class Pipeline {
   /// Whether something posted has not been answered yet: a call on another connection might overtake it.
   [[nodiscard]] bool has_posts_under_way() const noexcept { return queue_.posted() > 0; }
   /// Whether posts or abandoned calls have not ended.
-  [[nodiscard]] bool has_unattended() {
+  [[nodiscard]] bool has_detached() {
     const Lock lock{mutex_};
-    return queue_.unattended() > 0;
+    return queue_.detached() > 0;
   }
   /// Whether a call in doubt about `key` is still on the connection.
   [[nodiscard]] bool has_abandoned(std::string_view key) {
@@ -157,8 +157,8 @@ class Pipeline {
   const Exchange* probe_ = nullptr;  // the call that is to show whether the circuit can be closed
   Time overdue_at_ = Time::max();    // when collect_late_replies() gives up the connection
   Time connected_at_ = Time::min();
-  Time last_read_ = Time::min();   // when a thread last looked for replies
-  Time last_heard_ = Time::min();  // and last found some
+  Time last_read_ = Time::min();      // when a thread last looked for replies
+  Time last_received_ = Time::min();  // and last found some
   RoundTrip round_trip_;
   std::vector<Reply> replies_;              // the driver's, without the lock
   std::atomic<bool> has_timed_out_{false};  // a call in flight, and nothing was heard since

@@ -53,7 +53,7 @@ void Pipeline::step_towards_connection(Lock& lock) {
 
 /// A call drives until it is done; drain(), without a call, while posts and late replies can be worked on.
 bool Pipeline::has_driven_enough(const Exchange* call) const noexcept {
-  return call != nullptr ? call->done() : queue_.unattended() == 0 || !may_connect(SteadyClock::now());
+  return call != nullptr ? call->done() : queue_.detached() == 0 || !may_connect(SteadyClock::now());
 }
 
 /// The driver's work, for `call` where it has one, and at most until `until`.
@@ -116,7 +116,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     case Connector::Progress::kPending: return;
     case Connector::Progress::kConnected:
       connection_ = connector_->take_connection();
-      connected_at_ = last_read_ = last_heard_ = SteadyClock::now();
+      connected_at_ = last_read_ = last_received_ = SteadyClock::now();
       has_timed_out_.store(false, std::memory_order_relaxed);
       round_trip_.reset();
       connector_.reset();
@@ -173,7 +173,7 @@ void Pipeline::process_replies(Lock& lock, Time now, Failure failure) noexcept {
   FinishedExchanges finished;
   last_read_ = now;
   if (!replies_.empty()) {
-    last_heard_ = now;
+    last_received_ = now;
     has_timed_out_.store(false, std::memory_order_relaxed);
     if (queue_.in_flight() > 0) connection_->has_answered = true;
   }
@@ -295,11 +295,11 @@ void Pipeline::finish(Lock& lock, FinishedExchanges& finished) noexcept {
   // it then does not harm. Callers beyond the room are woken under the lock.
   std::array<Exchange*, 256> to_wake;
   std::size_t waking = 0;
-  FinishedExchanges unattended;
+  FinishedExchanges detached;
   while (!finished.empty()) {
     Exchange& exchange = finished.pop_front();
     if (!exchange.awaited) {
-      unattended.push_back(exchange);
+      detached.push_back(exchange);
     } else if (waking < to_wake.size()) {
       to_wake[waking++] = &exchange;
     } else {
@@ -309,11 +309,11 @@ void Pipeline::finish(Lock& lock, FinishedExchanges& finished) noexcept {
   if (can_write_something()) write(lock);  // Redis works while callers are woken
   lock.unlock();
   for (std::size_t i = 0; i < waking; ++i) to_wake[i]->wake.signal();
-  for (const Exchange* exchange = unattended.first(); exchange != nullptr; exchange = exchange->next_finished) {
+  for (const Exchange* exchange = detached.first(); exchange != nullptr; exchange = exchange->next_finished) {
     notify(*exchange);
   }
   lock.lock();
-  while (!unattended.empty()) queue_.release(unattended.pop_front().self);
+  while (!detached.empty()) queue_.release(detached.pop_front().self);
 }
 
 void Pipeline::notify(const Exchange& exchange) noexcept {

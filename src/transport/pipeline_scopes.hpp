@@ -22,7 +22,7 @@ class Pipeline::CallScope {
   void hold(Handle exchange) noexcept { exchange_ = exchange; }
   [[nodiscard]] Handle exchange() const noexcept { return *exchange_; }
   /// The exchange is not the call's any more.
-  void forget() noexcept { exchange_.reset(); }
+  void release() noexcept { exchange_.reset(); }
 
  private:
   Pipeline& pipeline_;

@@ -36,18 +36,18 @@ class ScriptPreload final : public ReplyHandler {
 
   /// As ScriptList::batch(), sent at `now`.
   [[nodiscard]] CommandBatch batch(std::chrono::steady_clock::time_point now) {
-    ask_again_at_.store(now + kAskAgain, std::memory_order_relaxed);
+    retry_at_.store(now + kRetryInterval, std::memory_order_relaxed);
     return scripts_.batch();
   }
 
   /// Reads what the last connection answered to batch().
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;
 
-  /// Whether scripts were refused, and it is time to see if they still are: at most once in kAskAgain.
-  [[nodiscard]] bool is_to_be_asked_again(std::chrono::steady_clock::time_point now) noexcept {
-    return is_refused_.load(std::memory_order_relaxed) && now >= ask_again_at_.load(std::memory_order_relaxed);
+  /// Whether scripts were refused, and it is time to see if they still are: at most once in kRetryInterval.
+  [[nodiscard]] bool is_retry_due(std::chrono::steady_clock::time_point now) noexcept {
+    return is_refused_.load(std::memory_order_relaxed) && now >= retry_at_.load(std::memory_order_relaxed);
   }
-  static constexpr std::chrono::seconds kAskAgain{1};
+  static constexpr std::chrono::seconds kRetryInterval{1};
 
   /// Why scripts are refused (NOPERM, or EVAL is renamed or disabled); empty when they are not, as far as is known.
   [[nodiscard]] Failure refusal() const;
@@ -55,7 +55,7 @@ class ScriptPreload final : public ReplyHandler {
  private:
   const ScriptList& scripts_;
   std::atomic<bool> is_refused_{false};
-  std::atomic<std::chrono::steady_clock::time_point> ask_again_at_{};
+  std::atomic<std::chrono::steady_clock::time_point> retry_at_{};
   mutable std::mutex mutex_;  // guards refusal_
   Failure refusal_;
 };

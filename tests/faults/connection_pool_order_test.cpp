@@ -81,7 +81,7 @@ TEST_F(ConnectionPoolOrder, NoChargeIsSentAfterItsDeadlineBecauseAnotherConnecti
   const auto late = std::make_shared<CountingHandler>();
   const auto start = Clock::now();
   std::int64_t charged_in_time = 0;
-  std::thread look([&] {
+  std::thread peek([&] {
     std::this_thread::sleep_until(start + 70ms);
     charged_in_time = counter("v");
   });

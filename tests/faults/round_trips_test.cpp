@@ -54,7 +54,7 @@ TEST_F(RoundTrips, OneForGetRemaining) {
 
 TEST_F(RoundTrips, OneForAnAtomicDecisionEitherWay) {
   RedisRateLimiter limiter{client_, atomic_config()};
-  static_cast<void>(limiter.check_and_consume("other", 1));  // the server learns the script
+  static_cast<void>(limiter.check_and_consume("other", 1));  // the server uses_deny_memory the script
   const int before = gate_.turns();
   EXPECT_TRUE(limiter.check_and_consume("other", 1));
   EXPECT_FALSE(limiter.check_and_consume("other", kLimit));

@@ -11,7 +11,7 @@ namespace tollgate::decisions {
 inline void PrintTo(DenyMemory::Advice advice, std::ostream* out) {
   switch (advice) {
     case DenyMemory::Advice::kCharge: *out << "charge"; return;
-    case DenyMemory::Advice::kLook: *out << "look first"; return;
+    case DenyMemory::Advice::kPeek: *out << "look first"; return;
     case DenyMemory::Advice::kDeny: *out << "deny"; return;
   }
 }
@@ -43,28 +43,28 @@ TEST_F(DenyMemoryTest, ChargesWhileNothingIsRemembered) {
 TEST_F(DenyMemoryTest, LooksBeforeARequestAtLeastAsLargeAsOneThatWasDenied) {
   memory_.remember_denied("user", kWindow, 50);
   EXPECT_EQ(advise(49), Advice::kCharge);
-  EXPECT_EQ(advise(50), Advice::kLook);
-  EXPECT_EQ(advise(51), Advice::kLook);
+  EXPECT_EQ(advise(50), Advice::kPeek);
+  EXPECT_EQ(advise(51), Advice::kPeek);
 }
 
 TEST_F(DenyMemoryTest, NeverDeniesOnADeniedChargeAlone) {
   for (int i = 0; i < 100; ++i) memory_.remember_denied("user", kWindow, 1);
-  EXPECT_EQ(advise(1), Advice::kLook);
-  EXPECT_EQ(advise(1'000'000), Advice::kLook);
+  EXPECT_EQ(advise(1), Advice::kPeek);
+  EXPECT_EQ(advise(1'000'000), Advice::kPeek);
 }
 
 TEST_F(DenyMemoryTest, KeepsTheSmallestRequestThatWasDenied) {
   memory_.remember_denied("user", kWindow, 50);
   memory_.remember_denied("user", kWindow, 70);
-  EXPECT_EQ(advise(50), Advice::kLook);
+  EXPECT_EQ(advise(50), Advice::kPeek);
   memory_.remember_denied("user", kWindow, 30);
-  EXPECT_EQ(advise(30), Advice::kLook);
+  EXPECT_EQ(advise(30), Advice::kPeek);
   EXPECT_EQ(advise(29), Advice::kCharge);
 }
 
 TEST_F(DenyMemoryTest, GoesOnLookingHoweverLongTheDenialIsAgo) {
   memory_.remember_denied("user", kWindow, 50);
-  EXPECT_EQ(advise(50, kNow + 59s), Advice::kLook);
+  EXPECT_EQ(advise(50, kNow + 59s), Advice::kPeek);
 }
 
 TEST_F(DenyMemoryTest, DeniesWhatNeedsMoreThanWasSeenToBeLeft) {
@@ -89,7 +89,7 @@ TEST_F(DenyMemoryTest, LooksAgainWhenWhatWasLeftIsOutOfDate) {
   memory_.remember_left("user", kWindow, 20, kNow);
   EXPECT_EQ(advise(50), Advice::kDeny);
   EXPECT_EQ(advise(20), Advice::kCharge);
-  EXPECT_EQ(advise(50, kNow + 1000ms), Advice::kLook);
+  EXPECT_EQ(advise(50, kNow + 1000ms), Advice::kPeek);
   EXPECT_EQ(advise(20, kNow + 1000ms), Advice::kCharge);
 }
 
@@ -103,7 +103,7 @@ TEST_F(DenyMemoryTest, TakesTheLastLookForTrue) {
 TEST_F(DenyMemoryTest, StopsLookingWhenAsManyWereAdmitted) {
   memory_.remember_denied("user", kWindow, 50);
   memory_.remember_admitted("user", kWindow, 49);
-  EXPECT_EQ(advise(50), Advice::kLook);
+  EXPECT_EQ(advise(50), Advice::kPeek);
   memory_.remember_admitted("user", kWindow, 50);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
@@ -126,16 +126,16 @@ TEST_F(DenyMemoryTest, ForgetsTheLastMinuteWhenANewOneIsRemembered) {
   memory_.remember_left("user", kWindow, 0, kNow);
   memory_.remember_denied("user", WindowId{kWindow.number + 1}, 50);
   EXPECT_EQ(advise(49, kNow, "user", WindowId{kWindow.number + 1}), Advice::kCharge);
-  EXPECT_EQ(advise(50, kNow, "user", WindowId{kWindow.number + 1}), Advice::kLook);
+  EXPECT_EQ(advise(50, kNow, "user", WindowId{kWindow.number + 1}), Advice::kPeek);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
 TEST_F(DenyMemoryTest, ForgetsAUserWhenTold) {
   memory_.remember_denied("user", kWindow, 1);
   memory_.remember_left("user", kWindow, 0, kNow);
-  memory_.forget("user");
+  memory_.erase("user");
   EXPECT_EQ(advise(1), Advice::kCharge);
-  memory_.forget("nobody");
+  memory_.erase("nobody");
 }
 
 TEST(CrowdedDenyMemory, LetsUsersPushEachOtherOutAndNeverMixesThemUp) {
@@ -145,13 +145,13 @@ TEST(CrowdedDenyMemory, LetsUsersPushEachOtherOutAndNeverMixesThemUp) {
   memory.remember_denied("b", kWindow, 50);
   EXPECT_EQ(memory.advise("a", kWindow, 1, kNow), Advice::kCharge);
   EXPECT_EQ(memory.advise("b", kWindow, 49, kNow), Advice::kCharge);
-  EXPECT_EQ(memory.advise("b", kWindow, 50, kNow), Advice::kLook);
+  EXPECT_EQ(memory.advise("b", kWindow, 50, kNow), Advice::kPeek);
 }
 
 TEST(CrowdedDenyMemory, ForgetsNobodyWhenToldToForgetAStranger) {
   DenyMemory memory{1000ms, 1};
   memory.remember_left("a", kWindow, 0, kNow);
-  memory.forget("b");
+  memory.erase("b");
   memory.remember_admitted("b", kWindow, 1);
   EXPECT_EQ(memory.advise("a", kWindow, 1, kNow), Advice::kDeny);
 }

@@ -94,7 +94,7 @@ TEST(PipelinedCharge, IsNotMadeNegativeByWhatItsOwnBatchWillUndo) {
 TEST(PipelinedCharge, ReadsItsOwnRepliesAmongThoseOfMany) {
   const BatchResult many =
       replies({integer(7), bulk("90"), integer(101), integer(1), error("WRONGTYPE no"), integer(0)});
-  EXPECT_EQ(kPipelined.read_look(request(10), {many, 1, 1}).decision.remaining, 10);
+  EXPECT_EQ(kPipelined.read_peek(request(10), {many, 1, 1}).decision.remaining, 10);
   EXPECT_EQ(kPipelined.read_charge(request(10), {many, 2, 2}).used, 91);
   expect_failed(kPipelined.read_charge(request(10), {many, 4, 2}), Errc::kWrongType, false);
   expect_failed(kPipelined.read_charge(request(10), {many, 2, 4}), Errc::kWrongType, true);

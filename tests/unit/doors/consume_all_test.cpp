@@ -95,7 +95,7 @@ TEST_F(ConsumeAll, AnswersByItselfWhatNeverFitsAndWhatIsRemembered) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(20, 90);
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
-  expect_look(90);
+  expect_peek(90);
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
 
   const auto decisions = limiter.consume_all(Requests{{"user", 101}, {"user", 20}, {"user", 11}});
@@ -129,7 +129,7 @@ TEST_F(ConsumeAll, RemembersItsDenials) {
                  {integer(110), integer(1), integer(1), integer(1)});
   expect_post('[' + undo_of("user", 20) + ']');
   EXPECT_EQ(told(limiter.consume_all(Requests{{"user", 20}, {"b"}})), "no 10, yes 99");
-  expect_look(90);
+  expect_peek(90);
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
 }
 

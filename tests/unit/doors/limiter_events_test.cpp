@@ -109,7 +109,7 @@ TEST_F(LimiterEventsTest, ReportNoFallbackForOneCounterThatCannotBeUsed) {
     expect_failure(replies({error(text), integer(0)}));
     EXPECT_EQ(limiter.consume("user", 10).source, Source::kFallback);
   }
-  EXPECT_THAT(reported(), ElementsAre("misconfigured: the key holds something that is no counter (WRONGTYPE)"));
+  EXPECT_THAT(reported(), ElementsAre("misconfigured: the key does not hold a counter (WRONGTYPE)"));
 }
 
 TEST_F(LimiterEventsTest, TakeNoAnsweredLookForTheEndOfFailingCharges) {
@@ -117,7 +117,7 @@ TEST_F(LimiterEventsTest, TakeNoAnsweredLookForTheEndOfFailingCharges) {
   expect_failure(replies({error("OOM no"), integer(0)}));
   EXPECT_FALSE(limiter.check_and_consume("user", 10));
   clock_->advance(1s);
-  expect_look(10);
+  expect_peek(10);
   EXPECT_EQ(limiter.peek("user").source, Source::kRedis);
   expect_failure(replies({error("OOM no"), integer(0)}));
   EXPECT_FALSE(limiter.check_and_consume("user", 10));
@@ -129,7 +129,7 @@ TEST_F(LimiterEventsTest, TakeNoAnsweredLookForTheEndOfFailingCharges) {
   expect_failure(kNotSent);
   EXPECT_FALSE(limiter.peek("user").allowed);
   clock_->advance(1s);
-  expect_look(10);
+  expect_peek(10);
   EXPECT_TRUE(limiter.peek("user").allowed);
   EXPECT_THAT(reported(), ElementsAre("fallback entered" + kGone, "fallback left"));
 }

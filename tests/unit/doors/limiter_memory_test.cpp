@@ -28,7 +28,7 @@ TEST_F(LimiterRemembers, ADenialByLookingFirstAndThenWhatWasLeft) {
   expect_denied_charge(60, 80);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
 
-  expect_look(80);
+  expect_peek(80);
   const Decision looked = limiter.consume("user", 60);
   EXPECT_FALSE(looked.allowed);
   EXPECT_EQ(looked.source, Source::kRedis);
@@ -43,7 +43,7 @@ TEST_F(LimiterRemembers, ADenialByLookingFirstAndThenWhatWasLeft) {
   EXPECT_FALSE(remembered.failure);
 
   clock_->advance(1ms);
-  expect_look(80);
+  expect_peek(80);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
 }
 
@@ -51,7 +51,7 @@ TEST_F(LimiterRemembers, NothingAgainstWhatStillFits) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(80);
+  expect_peek(80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   expect_charge(20, 80);
   EXPECT_TRUE(limiter.check_and_consume("user", 20));
@@ -62,7 +62,7 @@ TEST_F(LimiterRemembers, ToChargeAfterALookThatShowsRoom) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(0);
+  expect_peek(0);
   expect_charge(60, 0);
   EXPECT_TRUE(limiter.check_and_consume("user", 60));
   expect_charge(40, 60);
@@ -74,7 +74,7 @@ TEST_F(LimiterRemembers, NoReadingAboveTheLimit) {
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   for (int i = 0; i < 3; ++i) {
-    expect_look(140);
+    expect_peek(140);
     EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
   }
   expect_charge(1, 0);
@@ -86,7 +86,7 @@ TEST_F(LimiterRemembers, AFullBudgetUntilTheMinuteEnds) {
   clock_->advance(59'500ms);
   expect_denied_charge(60, 100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(100);
+  expect_peek(100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   EXPECT_EQ(limiter.consume("user", 1).source, Source::kLocal);
   clock_->advance(500ms);
@@ -98,7 +98,7 @@ TEST_F(LimiterRemembers, NothingOfAUserWhoWasReset) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(80);
+  expect_peek(80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   expect_reset();
   limiter.reset("user");
@@ -144,7 +144,7 @@ TEST_F(LimiterRemembers, NothingOfAFailedLook) {
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   for (int i = 0; i < 2; ++i) {
-    EXPECT_CALL(*client_, execute(Is(look()), _, _)).WillOnce(Return(testing::failure(Errc::kTimeout)));
+    EXPECT_CALL(*client_, execute(Is(peek()), _, _)).WillOnce(Return(testing::failure(Errc::kTimeout)));
     EXPECT_THROW(static_cast<void>(limiter.consume("user", 60)), TimeoutError);
   }
 }
@@ -154,7 +154,7 @@ TEST_F(LimiterRemembers, NothingAcrossAClockThatJumpsBack) {
   clock_->advance(5s);
   expect_denied_charge(60, 100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(100);
+  expect_peek(100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
 
   clock_->set(ManualClock::kStart - 10s);
@@ -169,13 +169,13 @@ TEST_F(LimiterRemembers, AsLongAsBeforeWhenOnlyTheCalendarJumps) {
   clock_->advance(30s);
   expect_denied_charge(60, 100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(100);
+  expect_peek(100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   clock_->set(ManualClock::kStart);  // within the same minute
   clock_->advance(999ms);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kLocal);
   clock_->advance(1ms);
-  expect_look(100);
+  expect_peek(100);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
 }
 

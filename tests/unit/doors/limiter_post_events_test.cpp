@@ -110,7 +110,7 @@ TEST_F(LimiterEventsTest, AreToldAtTheEndOfWhicheverCallComesNext) {
       [&] { EXPECT_FALSE(limiter.try_consume("user", 101).allowed); },
       [&] { EXPECT_FALSE(limiter.try_consume("", 1).allowed); },
       [&] {
-        expect_look(0);
+        expect_peek(0);
         EXPECT_EQ(limiter.get_remaining("user"), 100);
       },
       [&] {

@@ -71,22 +71,22 @@ TEST_F(LimiterDecides, DeniesTheImpossibleWithoutTouchingTheClient) {
 TEST_F(LimiterDecides, OnlyLooksWhenNoTokensAreAskedFor) {
   for (const RateLimitConfig& config : {this->config(), atomic()}) {
     RedisRateLimiter limiter = this->limiter(config);
-    expect_look(100);
+    expect_peek(100);
     EXPECT_TRUE(limiter.check_and_consume("user", 0));
-    expect_look(101);
+    expect_peek(101);
     EXPECT_FALSE(limiter.check_and_consume("user", 0));
-    expect_look(40);
+    expect_peek(40);
     EXPECT_EQ(limiter.peek("user").remaining, 60);
   }
 }
 
 TEST_F(LimiterDecides, TellsWhatRemainsFromTheCounterAlone) {
   RedisRateLimiter limiter = this->limiter();
-  expect_execute(look(), {nil()});
+  expect_execute(peek(), {nil()});
   EXPECT_EQ(limiter.get_remaining("user"), 100);
-  expect_look(40);
+  expect_peek(40);
   EXPECT_EQ(limiter.get_remaining("user"), 60);
-  expect_look(150);
+  expect_peek(150);
   EXPECT_EQ(limiter.get_remaining("user"), 0);
 }
 

@@ -97,7 +97,7 @@ TEST_F(ReservationTest, MakesTheLimiterForgetItsDenialsWhenItGivesBack) {
   Reservation reservation = limiter.reserve("user", 30);
   expect_denied_charge(80, 30);
   EXPECT_FALSE(limiter.check_and_consume("user", 80));
-  expect_look(30);
+  expect_peek(30);
   EXPECT_FALSE(limiter.check_and_consume("user", 80));
   EXPECT_EQ(limiter.consume("user", 80).source, Source::kLocal);
   expect_post(adjustment_of(-30, 0));

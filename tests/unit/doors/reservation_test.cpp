@@ -41,7 +41,7 @@ TEST_F(ReservationTest, ChargesWhatWasUsedAlthoughItWasDenied) {
 }
 
 TEST_F(ReservationTest, OfNothingOnlyLooks) {
-  expect_look(40);
+  expect_peek(40);
   Reservation reservation = limiter().reserve("user", 0);
   EXPECT_TRUE(reservation.allowed());
   EXPECT_EQ(reservation.tokens(), 0);

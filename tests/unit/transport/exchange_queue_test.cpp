@@ -179,13 +179,13 @@ TEST_F(ExchangeQueueTest, WhatWasSentKeepsItsPlaceWhenItsCallerGivesUp) {
   const Handle next = add_call();
   taken();
   EXPECT_EQ(queue_.give_up(abandoned), GivenUp::kAbandoned);
-  EXPECT_EQ(queue_.unattended(), 1U);
+  EXPECT_EQ(queue_.detached(), 1U);
   EXPECT_NE(abandoned->batch, &charge_);  // the caller's batch is gone by now
   EXPECT_EQ((*abandoned->batch)[0].key, "k");
   EXPECT_EQ(queue_.oldest_awaited(), next);
   EXPECT_TRUE(deliver(Reply::integer(1)));
   EXPECT_TRUE(deliver(Reply::integer(1)));
-  EXPECT_EQ(queue_.unattended(), 0U);
+  EXPECT_EQ(queue_.detached(), 0U);
   EXPECT_TRUE(deliver(Reply::string("5")));
   EXPECT_EQ(next->result.replies[0], Reply::string("5"));
 }

@@ -57,12 +57,12 @@ TEST_F(ScriptPreloadTest, SaysWhyScriptsAreRefusedUntilTheyAreGranted) {
 
 TEST_F(ScriptPreloadTest, AsksAgainOnceASecondWhileScriptsAreRefused) {
   static_cast<void>(preload_.batch(kNow));
-  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::hours{1}));
+  EXPECT_FALSE(preload_.is_retry_due(kNow + std::chrono::hours{1}));
   answer(testing::replies({testing::error("NOPERM this user has no permissions to run the 'eval' command")}));
-  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::milliseconds{999}));
-  EXPECT_TRUE(preload_.is_to_be_asked_again(kNow + std::chrono::seconds{1}));
+  EXPECT_FALSE(preload_.is_retry_due(kNow + std::chrono::milliseconds{999}));
+  EXPECT_TRUE(preload_.is_retry_due(kNow + std::chrono::seconds{1}));
   static_cast<void>(preload_.batch(kNow + std::chrono::seconds{1}));
-  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::seconds{1}));
+  EXPECT_FALSE(preload_.is_retry_due(kNow + std::chrono::seconds{1}));
 }
 
 TEST_F(ScriptPreloadTest, ARenamedCommandIsARefusalAndAServerThatIsNotReadyIsNone) {
