@@ -5,7 +5,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-/// Redis answers, and one counter is no counter or full: that says nothing about the other counters.
+/// Whether the error concerns a single counter (not a counter, or an overflow), so that others can still be charged.
 bool is_about_one_counter(const Failure& failure) {
   return failure.code == Errc::kWrongType || failure.code == Errc::kOverflow;
 }
@@ -69,7 +69,7 @@ void LimiterEvents::deliver() noexcept {
   if (!observed_) return;
   try {
     state_.get().queue.deliver();
-  } catch (...) {  // no memory for a forked child's own queue: its events wait
+  } catch (...) {  // no memory for a forked child's own queue: its events stay queued
   }
 }
 

@@ -15,7 +15,7 @@ namespace {
 using decisions::FixedWindow;
 using std::chrono::milliseconds;
 
-/// What a charge or an adjustment is about; an expiry carries seconds, not tokens.
+/// The tokens of a charge or an adjustment; an expiry has none.
 std::int64_t tokens_of(const Command& command) noexcept {
   const bool carries_tokens = command.operation == Operation::kIncrBy || command.operation == Operation::kScript;
   return carries_tokens && !command.integers.empty() ? std::abs(command.integers[0]) : 0;
@@ -27,7 +27,7 @@ std::int64_t tokens_of(const CommandBatch& batch) noexcept {
   return tokens;
 }
 
-/// Errors that Redis answers before it executes anything, and that end by themselves.
+/// Errors with which Redis refuses a command temporarily, before it executes anything.
 bool is_refused_for_a_while(const Failure& failure) noexcept {
   if (failure.may_have_executed) return false;
   return failure.code == Errc::kOutOfMemory || failure.code == Errc::kLoading || failure.code == Errc::kBusy ||
@@ -45,7 +45,8 @@ milliseconds pause_before(int attempts) noexcept {
   return std::min(kLongest, kFirst * (1 << std::min(attempts, 6)));
 }
 
-/// Of the expiry that mends one lost charge. It may be set any number of times: when it is lost too, it is sent again.
+/// The handler of a repair, which sets the expiry of one lost charge. An expiry may be set any number of times, so a
+/// lost repair is sent again.
 class Repair final : public ReplyHandler, public std::enable_shared_from_this<Repair> {
  public:
   explicit Repair(std::shared_ptr<PostHandler> repairs) : repairs_(std::move(repairs)) {}
@@ -59,7 +60,7 @@ class Repair final : public ReplyHandler, public std::enable_shared_from_this<Re
   }
 
  private:
-  // A client pauses between its attempts, so this ends with an injected one alone that only ever fails.
+  // A client pauses between its attempts to connect; this limit is for an injected client that always fails.
   static constexpr int kMostLosses = 100;
 
   const std::shared_ptr<PostHandler> repairs_;
@@ -85,12 +86,13 @@ Failure failure_of(const CommandBatch& batch, const BatchResult& result, std::si
 Failure explain_script_refusal(Failure refusal) {
   if (!refusal.detail.empty()) refusal.detail += "; ";
   refusal.detail +=
-      "Redis runs no scripts for this user, so that tokens are given back without them; grant +eval and +evalsha, and "
-      "rename neither";
+      "Redis refuses scripts from this user, so tokens are given back without them; grant +eval and +evalsha, and "
+      "rename "
+      "neither command";
   return refusal;
 }
 
-/// The handler of a batch that was posted again.
+/// The handler of a batch that is posted again.
 struct PostHandler::Retry final : ReplyHandler {
   Retry(std::shared_ptr<PostHandler> posts, int times) : handler(std::move(posts)), attempts(times) {}
 
