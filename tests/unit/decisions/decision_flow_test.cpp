@@ -95,7 +95,7 @@ class Driven {
   Needs needs_ = Needs::kNothing;
 };
 
-TEST(DecisionFlow, DeniesWhatNeverFitsWithoutABatch) {
+TEST(DecisionFlow, DeniesARequestAboveTheLimitWithoutABatch) {
   Driven request{flow_of(), 101};
   EXPECT_TRUE(request.start().done());
   EXPECT_EQ(request.batch(), "");
@@ -121,7 +121,7 @@ TEST(DecisionFlow, ChargesAndIsDone) {
   EXPECT_EQ(request.batch(), "");
 }
 
-TEST(DecisionFlow, UndoesADeniedChargeOnceAndTeachesIt) {
+TEST(DecisionFlow, UndoesADeniedChargeOnceAndUpdatesTheDenyMemory) {
   Driven request{flow_of()};
   request.start().batch();
   EXPECT_TRUE(request.resume({integer(105), integer(1)}).done());
@@ -140,7 +140,7 @@ TEST(DecisionFlow, UndoesByIncrByWhereScriptsAreRefused) {
   EXPECT_EQ(request.undo(Scripts::kRefused), "[INCRBY \"p:user:29012345\" -10, EXPIRE \"p:user:29012345\" 60]");
 }
 
-TEST(DecisionFlow, LooksFirstOnAdviceAndChargesWhatFits) {
+TEST(DecisionFlow, PeeksFirstOnAdviceAndChargesWhatFits) {
   Driven request{flow_of()};
   EXPECT_EQ(request.start().advise(DenyMemory::Advice::kPeek).batch(), kPeek);
   EXPECT_EQ(request.needs(), Needs::kReplies);
@@ -154,7 +154,7 @@ TEST(DecisionFlow, LooksFirstOnAdviceAndChargesWhatFits) {
   EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kAdmitted);
 }
 
-TEST(DecisionFlow, IsDeniedByTheLookAndChargesNothing) {
+TEST(DecisionFlow, IsDeniedByThePeekAndChargesNothing) {
   Driven request{flow_of()};
   request.start().advise(DenyMemory::Advice::kPeek).batch();
   EXPECT_TRUE(request.resume({bulk("91")}).done());
@@ -164,7 +164,7 @@ TEST(DecisionFlow, IsDeniedByTheLookAndChargesNothing) {
   EXPECT_EQ(request.undo(), "");
 }
 
-TEST(DecisionFlow, LearnsNothingFromACounterThatHoldsAChargeAboutToBeUndone) {
+TEST(DecisionFlow, MakesNoMemoryUpdateFromACounterWithAChargeToBeUndone) {
   Driven request{flow_of()};
   request.start().advise(DenyMemory::Advice::kPeek).batch();
   request.resume({bulk("101")});
@@ -180,7 +180,7 @@ TEST(DecisionFlow, IsDeniedByTheDenyMemoryWithoutABatch) {
   EXPECT_EQ(request.batch(), "");
 }
 
-TEST(DecisionFlow, OnlyLooksForZeroTokensAndLearnsNothing) {
+TEST(DecisionFlow, OnlyPeeksForZeroTokensAndMakesNoMemoryUpdate) {
   Driven request{flow_of(), 0};
   EXPECT_EQ(request.start().batch(), kPeek);
   EXPECT_FALSE(request.pending().uses_deny_memory);
@@ -190,7 +190,7 @@ TEST(DecisionFlow, OnlyLooksForZeroTokensAndLearnsNothing) {
   EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kNothing);
 }
 
-TEST(DecisionFlow, LearnsWhatAnAtomicDenialLeft) {
+TEST(DecisionFlow, UpdatesTheDenyMemoryByAnAtomicDenial) {
   Driven request{flow_of(Admission::kAtomic)};
   EXPECT_EQ(request.start().batch(), kAtomicCharge);
   EXPECT_TRUE(request.resume({integer(-96)}).done());
@@ -233,7 +233,7 @@ TEST(DecisionFlow, WaitsForTheLocalShare) {
   }
 }
 
-TEST(DecisionFlow, LetsNoPolicyPassWhatAnotherNodeOfTheClusterHolds) {
+TEST(DecisionFlow, AppliesNoPolicyWhenAnotherNodeOfTheClusterHoldsTheCounter) {
   for (const FailurePolicy policy :
        {FailurePolicy::kThrow, FailurePolicy::kDeny, FailurePolicy::kAllow, FailurePolicy::kLocalShare}) {
     Driven request{flow_of(Admission::kPipelined, policy)};
@@ -255,7 +255,7 @@ TEST(DecisionFlow, UndoesAChargeWhoseExpiryWasRefused) {
   EXPECT_EQ(request.undo(), kUndo);
 }
 
-TEST(DecisionFlow, DecidesManyInOneBatchEachByItself) {
+TEST(DecisionFlow, DecidesManyInOneBatchIndependently) {
   const DecisionFlow flow = flow_of();
   std::vector<Outcome> outcomes(4);
   std::vector<PendingRequest> pending(4);
@@ -294,7 +294,7 @@ TEST(DecisionFlow, ChargesAnOperationOnceInOneScript) {
   EXPECT_EQ(request.outcome().window, WindowId{kMinute - 1});
 }
 
-TEST(DecisionFlow, PutsTheRecordIntoTheSlotOfTheCounterWhereACrossSlotSaysSo) {
+TEST(DecisionFlow, PutsTheRecordIntoTheSlotOfTheCounterAfterACrossSlot) {
   Driven request{flow_of(Admission::kAtomic), 10, "op"};
   request.start().batch();
   EXPECT_FALSE(request.resume({error(kCrossSlot)}).done());
@@ -324,7 +324,7 @@ TEST(DecisionFlow, AnswersARepetitionFromTheRecordOfAnEarlierWindow) {
   }
 }
 
-TEST(DecisionFlow, AsksForACrossSlotOnce) {
+TEST(DecisionFlow, RetriesAfterACrossSlotOnce) {
   Driven request{flow_of(Admission::kAtomic, FailurePolicy::kDeny), 10, "op"};
   request.pending().record_place = RecordPlace::kOfCounter;
   request.start().batch();

@@ -40,7 +40,7 @@ TEST_F(DenyMemoryTest, ChargesWhileNothingIsRemembered) {
   EXPECT_EQ(advise(1'000'000), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, LooksBeforeARequestAtLeastAsLargeAsOneThatWasDenied) {
+TEST_F(DenyMemoryTest, PeeksBeforeARequestAtLeastAsLargeAsADeniedOne) {
   memory_.remember_denied("user", kWindow, 50);
   EXPECT_EQ(advise(49), Advice::kCharge);
   EXPECT_EQ(advise(50), Advice::kPeek);
@@ -62,12 +62,12 @@ TEST_F(DenyMemoryTest, KeepsTheSmallestRequestThatWasDenied) {
   EXPECT_EQ(advise(29), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, GoesOnLookingHoweverLongTheDenialIsAgo) {
+TEST_F(DenyMemoryTest, PeeksHoweverLongTheDenialIsAgo) {
   memory_.remember_denied("user", kWindow, 50);
   EXPECT_EQ(advise(50, kNow + 59s), Advice::kPeek);
 }
 
-TEST_F(DenyMemoryTest, DeniesWhatNeedsMoreThanWasSeenToBeLeft) {
+TEST_F(DenyMemoryTest, DeniesRequestsLargerThanTheTokensLeft) {
   memory_.remember_left("user", kWindow, 20, kNow);
   EXPECT_EQ(advise(20), Advice::kCharge);
   EXPECT_EQ(advise(21), Advice::kDeny);
@@ -78,13 +78,13 @@ TEST_F(DenyMemoryTest, DeniesEverythingWhenNothingWasLeft) {
   EXPECT_EQ(advise(1), Advice::kDeny);
 }
 
-TEST_F(DenyMemoryTest, CountsItsDurationFromWhenRedisWasAsked) {
+TEST_F(DenyMemoryTest, CountsItsDurationFromTheRequest) {
   memory_.remember_left("user", kWindow, 20, kNow - 900ms);
   EXPECT_EQ(advise(21, kNow + 100ms - 1ns), Advice::kDeny);
   EXPECT_EQ(advise(21, kNow + 100ms), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, LooksAgainWhenWhatWasLeftIsOutOfDate) {
+TEST_F(DenyMemoryTest, PeeksAgainAfterTheDuration) {
   memory_.remember_denied("user", kWindow, 50);
   memory_.remember_left("user", kWindow, 20, kNow);
   EXPECT_EQ(advise(50), Advice::kDeny);
@@ -93,14 +93,14 @@ TEST_F(DenyMemoryTest, LooksAgainWhenWhatWasLeftIsOutOfDate) {
   EXPECT_EQ(advise(20, kNow + 1000ms), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, TakesTheLastLookForTrue) {
+TEST_F(DenyMemoryTest, UsesTheLastReading) {
   memory_.remember_left("user", kWindow, 20, kNow);
   memory_.remember_left("user", kWindow, 80, kNow);
   EXPECT_EQ(advise(80), Advice::kCharge);
   EXPECT_EQ(advise(81), Advice::kDeny);
 }
 
-TEST_F(DenyMemoryTest, StopsLookingWhenAsManyWereAdmitted) {
+TEST_F(DenyMemoryTest, StopsPeekingAfterAnAdmissionOfAsMany) {
   memory_.remember_denied("user", kWindow, 50);
   memory_.remember_admitted("user", kWindow, 49);
   EXPECT_EQ(advise(50), Advice::kPeek);
@@ -108,12 +108,12 @@ TEST_F(DenyMemoryTest, StopsLookingWhenAsManyWereAdmitted) {
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, RemembersNothingOfAnAdmissionByItself) {
+TEST_F(DenyMemoryTest, StoresNoEntryForAnAdmission) {
   memory_.remember_admitted("user", kWindow, 50);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, KnowsNothingOfOtherMinutes) {
+TEST_F(DenyMemoryTest, DoesNotAffectOtherMinutes) {
   memory_.remember_denied("user", kWindow, 1);
   memory_.remember_left("user", kWindow, 0, kNow);
   EXPECT_EQ(advise(1, kNow, "user", WindowId{kWindow.number + 1}), Advice::kCharge);
@@ -121,7 +121,7 @@ TEST_F(DenyMemoryTest, KnowsNothingOfOtherMinutes) {
   EXPECT_EQ(advise(1), Advice::kDeny);
 }
 
-TEST_F(DenyMemoryTest, ForgetsTheLastMinuteWhenANewOneIsRemembered) {
+TEST_F(DenyMemoryTest, ReplacesTheEntryOfTheLastMinute) {
   memory_.remember_denied("user", kWindow, 10);
   memory_.remember_left("user", kWindow, 0, kNow);
   memory_.remember_denied("user", WindowId{kWindow.number + 1}, 50);
@@ -130,7 +130,7 @@ TEST_F(DenyMemoryTest, ForgetsTheLastMinuteWhenANewOneIsRemembered) {
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, ForgetsAUserWhenTold) {
+TEST_F(DenyMemoryTest, ErasesAUser) {
   memory_.remember_denied("user", kWindow, 1);
   memory_.remember_left("user", kWindow, 0, kNow);
   memory_.erase("user");
@@ -138,7 +138,7 @@ TEST_F(DenyMemoryTest, ForgetsAUserWhenTold) {
   memory_.erase("nobody");
 }
 
-TEST(CrowdedDenyMemory, LetsUsersPushEachOtherOutAndNeverMixesThemUp) {
+TEST(CrowdedDenyMemory, ReplacesEntriesOfOtherUsersAndNeverMixesThemUp) {
   DenyMemory memory{1000ms, 1};
   memory.remember_left("a", kWindow, 0, kNow);
   EXPECT_EQ(memory.advise("b", kWindow, 1, kNow), Advice::kCharge);
@@ -148,7 +148,7 @@ TEST(CrowdedDenyMemory, LetsUsersPushEachOtherOutAndNeverMixesThemUp) {
   EXPECT_EQ(memory.advise("b", kWindow, 50, kNow), Advice::kPeek);
 }
 
-TEST(CrowdedDenyMemory, ForgetsNobodyWhenToldToForgetAStranger) {
+TEST(CrowdedDenyMemory, ErasesNothingForAUserWithoutAnEntry) {
   DenyMemory memory{1000ms, 1};
   memory.remember_left("a", kWindow, 0, kNow);
   memory.erase("b");
@@ -173,7 +173,7 @@ TEST(CrowdedDenyMemory, RemembersNoMoreUsersThanItsCapacityWhateverIdsCome) {
   EXPECT_GE(remembered, kCapacity / 2);
 }
 
-TEST(CrowdedDenyMemory, KnowsIdsApartByEveryByte) {
+TEST(CrowdedDenyMemory, DistinguishesIdsByEveryByte) {
   DenyMemory memory{1000ms, 1};
   memory.remember_left("a\0b"s, kWindow, 0, kNow);
   EXPECT_EQ(memory.advise("a\0b"s, kWindow, 1, kNow), Advice::kDeny);

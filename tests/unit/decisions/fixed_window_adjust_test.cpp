@@ -48,7 +48,7 @@ TEST(Look, ShowsTheWholeBudgetOfAUserWithoutCounter) {
   EXPECT_EQ(answer.used, 0);
 }
 
-TEST(Look, SeesTheCounterWithoutWhatItsOwnBatchWillUndo) {
+TEST(Look, IgnoresTokensThatItsOwnBatchWillUndo) {
   EXPECT_EQ(kPipelined.read_peek(request(0), replies({bulk("120")}), 50).used, 70);
   EXPECT_EQ(kPipelined.read_peek(request(0), replies({bulk("20")}), 50).used, 0);
   EXPECT_EQ(kPipelined.read_peek(request(0), replies({bulk("-9223372036854775808")}), 50).used, 0);
@@ -62,7 +62,7 @@ TEST(Look, WithZeroTokensIsDeniedOnlyAboveTheLimit) {
   EXPECT_EQ(above.decision.retry_after, kUntilReset);
 }
 
-TEST(Look, TakesANegativeCounterForNone) {
+TEST(Look, ReadsANegativeCounterAsZero) {
   const Answer answer = kPipelined.read_peek(request(100), replies({bulk("-50")}));
   EXPECT_TRUE(answer.decision.allowed);
   EXPECT_EQ(answer.decision.remaining, 100);
@@ -76,7 +76,7 @@ TEST(Look, IsExactAtTheLargestLimit) {
   EXPECT_FALSE(kLargest.read_peek(request(0), replies({bulk("9223372036854775807")})).decision.allowed);
 }
 
-TEST(Look, FailsOnWhatIsNoCounterAndKeepsItsTextApart) {
+TEST(Look, FailsOnAValueThatIsNotACounterAndKeepsItsTextApart) {
   const Answer answer = kPipelined.read_peek(request(0), replies({bulk("user data")}));
   expect_failed(answer, Errc::kWrongType, false);
   EXPECT_EQ(answer.failure.server_text, "user data");
@@ -94,17 +94,17 @@ TEST(Adjust, LeavesExpiryAloneWhenItGivesBack) {
   EXPECT_EQ(PrintToString(adjustment_of(kPipelined, -30, true)), "[EVALSHA adjust \"p:user_42:29012345\" -30 0]");
 }
 
-TEST(Adjust, MayMakeACounterOnlyForAWindowThatCounts) {
+TEST(Adjust, MayMakeACounterOnlyInAWindowThatHasNotEnded) {
   EXPECT_EQ(PrintToString(adjustment_of(kPipelined, 30, true)), "[EVALSHA adjust \"p:user_42:29012345\" 30 60]");
   EXPECT_EQ(PrintToString(adjustment_of(kPipelined, 30, false)), "[EVALSHA adjust \"p:user_42:29012345\" 30 0]");
 }
 
-TEST(Adjust, IsRecordedUnderItsNameApartFromChargesOfThatName) {
+TEST(Adjust, IsRecordedUnderItsIdApartFromChargesWithThatId) {
   EXPECT_EQ(PrintToString(adjustment_of(kAtomic, -30, true, "op-1")),
             "[EVALSHA adjust \"p:user_42:29012345\" \"p:user_42:adjust:op-1:4:\" -30 0 120]");
 }
 
-TEST(Adjust, TellsTheNewCounter) {
+TEST(Adjust, ReturnsTheNewCounter) {
   const Answer answer = kPipelined.read_adjust(request(30), replies({integer(130)}));
   EXPECT_FALSE(answer.failure.code);
   EXPECT_EQ(answer.used, 130);
@@ -112,7 +112,7 @@ TEST(Adjust, TellsTheNewCounter) {
   EXPECT_FALSE(answer.must_undo);
 }
 
-TEST(Adjust, IsDoneWhenThereIsNoCounterOrItWasDoneBefore) {
+TEST(Adjust, SucceedsWhenThereIsNoCounterOrItWasExecutedBefore) {
   for (const std::int64_t reply : {kNoCounter, kAlreadyAdjusted}) {
     EXPECT_FALSE(kPipelined.read_adjust(request(30), replies({integer(reply)})).failure.code) << reply;
   }
@@ -126,7 +126,7 @@ TEST(Adjust, FailsOnAnErrorOrAnUnexpectedReply) {
   expect_failed(kPipelined.read_adjust(request(30), testing::failure(Errc::kTimeout, true)), Errc::kTimeout, false);
 }
 
-TEST(DenyLocally, KnowsWhenToComeBackUnlessThatNeverHelps) {
+TEST(DenyLocally, ReturnsRetryAfterUnlessWaitingNeverHelps) {
   Decision later;
   kPipelined.deny_locally(request(10), false, later);
   EXPECT_FALSE(later.allowed);
@@ -141,7 +141,7 @@ TEST(DenyLocally, KnowsWhenToComeBackUnlessThatNeverHelps) {
   EXPECT_EQ(never.retry_after, std::nullopt);
 }
 
-TEST(FallBack, SaysWhatThePolicyDecidedAndWhy) {
+TEST(FallBack, ReturnsThePolicysDecisionAndTheFailure) {
   for (const bool allowed : {false, true}) {
     const Decision decision = kPipelined.fall_back(request(10), allowed, Errc::kTimeout);
     EXPECT_EQ(decision.allowed, allowed);
@@ -184,19 +184,19 @@ TEST(LateCharge, ThatWasNotMadeIsNotGivenBack) {
   EXPECT_EQ(corrected(charge_of(kAtomic, request(10)), replies({}), PolicyAnswer::kDenied), std::nullopt);
 }
 
-TEST(LateCharge, StandsWhenItsCallWasAllowed) {
+TEST(LateCharge, StaysWhenItsCallWasAllowed) {
   EXPECT_EQ(corrected(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), PolicyAnswer::kAllowed),
             std::nullopt);
   EXPECT_EQ(corrected(charge_of(kAtomic, request(10)), replies({integer(10)}), PolicyAnswer::kAllowed), std::nullopt);
 }
 
-TEST(LateCharge, WithAnOperationIdStandsForTheRepetitionThatMayCome) {
+TEST(LateCharge, WithAnOperationIdStaysForARepetition) {
   EXPECT_EQ(corrected(charge_of(kAtomic, request(10, "op-1")), replies({array({integer(10), integer(kMinute)})}),
                       PolicyAnswer::kDenied),
             std::nullopt);
 }
 
-TEST(LateCharge, WhoseReplyIsLostGetsItsExpiryAgainWhateverItsCallWasAnswered) {
+TEST(LateCharge, WhoseReplyIsLostGetsItsExpiryAgainUnderEveryPolicy) {
   for (const PolicyAnswer given : {PolicyAnswer::kAllowed, PolicyAnswer::kDenied}) {
     const BatchResult lost = testing::failure(Errc::kConnectionLost, true);
     EXPECT_EQ(corrected(charge_of(kPipelined, request(10)), lost, given), "[EXPIRE \"p:user_42:29012345\" 60]");
@@ -206,7 +206,7 @@ TEST(LateCharge, WhoseReplyIsLostGetsItsExpiryAgainWhateverItsCallWasAnswered) {
   }
 }
 
-TEST(LateCharge, OfManyIsMendedEachForItself) {
+TEST(LateCharge, OfManyIsCorrectedIndependently) {
   CommandBatch batch;
   kPipelined.charge({"a", 10, kNow}, batch);
   kPipelined.peek({"b", 20, kNow}, batch);
@@ -221,7 +221,7 @@ TEST(LateCharge, OfManyIsMendedEachForItself) {
             "[EXPIRE \"p:a:29012345\" 60, EXPIRE \"p:c:29012345\" 60, EXPIRE \"p:d:29012345\" 60]");
 }
 
-TEST(FixedWindow, TellsWhatItWasMadeWith) {
+TEST(FixedWindow, ReturnsItsParameters) {
   EXPECT_EQ(kAtomic.limit(), 100);
   EXPECT_EQ(kAtomic.key_prefix(), "p");
   EXPECT_EQ(kAtomic.admission(), Admission::kAtomic);

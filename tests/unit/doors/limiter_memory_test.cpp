@@ -23,7 +23,7 @@ using ::testing::Return;
 using ::testing::SaveArg;
 using ::testing::Throw;
 
-TEST_F(LimiterRemembers, ADenialByLookingFirstAndThenWhatWasLeft) {
+TEST_F(LimiterRemembers, ADenialByPeekingFirstAndThenTheTokensLeft) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
@@ -57,7 +57,7 @@ TEST_F(LimiterRemembers, NothingAgainstWhatStillFits) {
   EXPECT_TRUE(limiter.check_and_consume("user", 20));
 }
 
-TEST_F(LimiterRemembers, ToChargeAfterALookThatShowsRoom) {
+TEST_F(LimiterRemembers, ToChargeAfterAPeekThatShowsRoom) {
   const InSequence in_sequence;
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
@@ -106,7 +106,7 @@ TEST_F(LimiterRemembers, NothingOfAUserWhoWasReset) {
   EXPECT_TRUE(limiter.check_and_consume("user", 60));
 }
 
-TEST_F(LimiterRemembers, NothingThatWasAskedBeforeAReset) {
+TEST_F(LimiterRemembers, NothingOfRequestsSentBeforeAReset) {
   RedisRateLimiter limiter = this->limiter();
   expect_reset();
   EXPECT_CALL(*client_, execute(Is(charge_of(60)), _, _))
@@ -139,7 +139,7 @@ TEST_F(LimiterRemembers, NothingWhenSwitchedOff) {
   }
 }
 
-TEST_F(LimiterRemembers, NothingOfAFailedLook) {
+TEST_F(LimiterRemembers, NothingOfAFailedPeek) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
@@ -209,7 +209,7 @@ TEST_F(AtomicLimiter, RemembersNoReadingAboveTheLimit) {
   }
 }
 
-TEST_F(AtomicLimiter, AsksRedisAboutEveryOperationWithAnIdAndRemembersNoneOfThem) {
+TEST_F(AtomicLimiter, SendsEveryOperationWithAnIdToRedisAndRemembersNoneOfThem) {
   RedisRateLimiter limiter = this->limiter(atomic());
   const std::string operation = "[EVALSHA admit \"p:user:29453760\" \"p:user:charge:op-1:4:\" 60 100 60 29453760 120]";
   const Reply denied = testing::array({integer(-81), integer(kMinute)});
@@ -227,7 +227,7 @@ TEST_F(AtomicLimiter, RecordsAnOperationOnce) {
   EXPECT_NO_THROW(limiter(atomic()).record("user", 30, {.operation_id = "op-1"}));
 }
 
-TEST_F(LateCharges, ThatWereMadeAreUndoneAlsoWhenTheLimiterIsGone) {
+TEST_F(LateCharges, AreUndoneAlsoAfterTheLimitersEnd) {
   expect_charge_that_is_lost(Errc::kTimeout);
   EXPECT_THROW(static_cast<void>(limiter().consume("user", 10)), TimeoutError);
   ASSERT_NE(late_, nullptr);
@@ -235,13 +235,13 @@ TEST_F(LateCharges, ThatWereMadeAreUndoneAlsoWhenTheLimiterIsGone) {
   late_->handle(*client_, batch_, replies({integer(10), integer(1)}));
 }
 
-TEST_F(LateCharges, StandUnderKAllowWhichLetTheRequestPass) {
+TEST_F(LateCharges, StayUnderKAllowWhichAdmittedTheRequest) {
   expect_charge_that_is_lost(Errc::kTimeout);
   EXPECT_TRUE(limiter(with_policy(FailurePolicy::kAllow)).check_and_consume("user", 10));
   late_->handle(*client_, batch_, replies({integer(10), integer(1)}));
 }
 
-TEST_F(LateCharges, WhoseRepliesAreLostForGoodGetTheirExpiryAgain) {
+TEST_F(LateCharges, WhoseRepliesNeverComeGetTheirExpiryAgain) {
   RedisRateLimiter limiter = this->limiter();
   expect_charge_that_is_lost(Errc::kConnectionLost);
   EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), ConnectionError);
@@ -249,7 +249,7 @@ TEST_F(LateCharges, WhoseRepliesAreLostForGoodGetTheirExpiryAgain) {
   late_->handle(*client_, batch_, testing::failure(Errc::kConnectionLost, true));
 }
 
-TEST_F(LateCharges, WhoseExpiryIsLostTooGetItUntilRedisHasItOrTheClientEnds) {
+TEST_F(LateCharges, WhoseExpiryIsLostTooGetItAgainUntilRedisAnswersOrTheClientEnds) {
   RedisRateLimiter limiter = this->limiter();
   expect_charge_that_is_lost(Errc::kConnectionLost);
   EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), ConnectionError);

@@ -94,7 +94,7 @@ TEST_F(LimiterStats, CountWhatRedisDecides) {
   EXPECT_EQ(last_.allowed.total(), 2U);
 }
 
-TEST_F(LimiterStats, CountALookBeforeAChargeAsTheOneDecisionThatItIs) {
+TEST_F(LimiterStats, CountAPeekBeforeAChargeAsOneDecision) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 60);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
@@ -229,7 +229,7 @@ TEST_F(LimiterStats, CountReservationsInDoubtLikewise) {
   EXPECT_EQ(moved(limiter), "");
 }
 
-TEST_F(LimiterStats, CountNoLookAndNoPingAsInDoubt) {
+TEST_F(LimiterStats, CountNoPeekAndNoPingAsInDoubt) {
   RedisRateLimiter limiter = this->limiter();
   EXPECT_CALL(*client_, execute).Times(4).WillRepeatedly(Return(kLost));
   EXPECT_THROW(static_cast<void>(limiter.peek("user")), TimeoutError);
@@ -249,7 +249,7 @@ TEST_F(LimiterStats, CountNoRefusedChargeAsInDoubt) {
   EXPECT_EQ(moved(limiter), "failed 2");
 }
 
-TEST_F(LimiterStats, CountWhatWasPostedInVain) {
+TEST_F(LimiterStats, CountUndeliveredPosts) {
   RateLimitConfig config = with_policy(FailurePolicy::kLocalShare);
   config.deny_memory = 0ms;
   RedisRateLimiter limiter = this->limiter(config);
@@ -278,7 +278,7 @@ TEST_F(LimiterStats, CountWhatWasPostedInVain) {
   EXPECT_EQ(moved(limiter), "denied by redis 1");
 }
 
-TEST_F(LimiterStats, CountWhatBecomesOfLateCharges) {
+TEST_F(LimiterStats, CountTheOutcomesOfLateCharges) {
   RedisRateLimiter limiter = this->limiter();
   std::shared_ptr<ReplyHandler> late;
   CommandBatch batch;

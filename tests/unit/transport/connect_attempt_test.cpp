@@ -34,7 +34,7 @@ class ConnectAttemptTest : public ::testing::Test {
   Login login_;
 };
 
-TEST_F(ConnectAttemptTest, NeedsNoAnswerWhereThereIsNothingToAgreeOn) {
+TEST_F(ConnectAttemptTest, NeedsNoHandshakeWithoutPasswordAndDatabase) {
   ConnectAttempt connecting = attempt();
   EXPECT_EQ(connecting.action(), Action::kResolve);
   open(connecting);
@@ -44,7 +44,7 @@ TEST_F(ConnectAttemptTest, NeedsNoAnswerWhereThereIsNothingToAgreeOn) {
   EXPECT_FALSE(connecting.has_answered());
 }
 
-TEST_F(ConnectAttemptTest, ASecondaryConnectionProvesItselfByAPing) {
+TEST_F(ConnectAttemptTest, ASecondaryConnectionIsCheckedByAPing) {
   ConnectAttempt connecting = attempt(Handshake::kAlways);
   open(connecting);
   EXPECT_EQ(connecting.handshake(std::nullopt), "*1\r\n$4\r\nPING\r\n");
@@ -133,7 +133,7 @@ TEST_F(ConnectAttemptTest, ANameWithoutAddressFails) {
   EXPECT_THAT(connecting.failure().detail, ::testing::HasSubstr("Name or service not known"));
 }
 
-TEST_F(ConnectAttemptTest, AConnectionLostAmidTheHandshakeWasNotUsed) {
+TEST_F(ConnectAttemptTest, AConnectionLostDuringTheHandshakeExecutedNothing) {
   ConnectAttempt connecting = attempt(Handshake::kAlways);
   open(connecting);
   static_cast<void>(connecting.handshake(std::nullopt));

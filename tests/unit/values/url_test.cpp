@@ -280,7 +280,7 @@ TEST(Url, RejectsTimeoutsOutOfRange) {
   EXPECT_THAT(rejected("redis://h?command_timeout_ms=1.5"), HasSubstr("not a decimal number"));
 }
 
-TEST(Url, RejectsWhatItsQueryMayNotHave) {
+TEST(Url, RejectsUnknownQuerySettings) {
   EXPECT_EQ(rejected("redis://h?timeout=5"),
             "tollgate: url query has \"timeout\"; it may have connect_timeout_ms, command_timeout_ms and db");
   EXPECT_THAT(rejected("redis://h/1?command_timeout_ms=5&"), HasSubstr("query has \"\""));
@@ -327,7 +327,7 @@ TEST(Url, RejectsAFragment) {
   EXPECT_EQ(rejected("unix:///s#x"), "tollgate: url has a #; write it as %23");
 }
 
-TEST(Url, NeverPrintsAPasswordWhereverItGotTo) {
+TEST(Url, NeverPrintsAPasswordWhereverItIs) {
   for (const char* text : {"hunter2",
                            ":hunter2@h",
                            "user:hunter2@h:6379",
