@@ -63,7 +63,7 @@ std::int64_t ask(RedisRateLimiter& limiter, int threads, int times, std::int64_t
 
 /// A line of JSON for 1000, 10 000 … `users` distinct users, each of whom asks so many times.
 std::vector<std::string> grow(std::int64_t limit, int times, std::int64_t users, int threads) {
-  // Bounded, for keys live a minute; whom Redis forgets is allowed once more.
+  // Bounded, because keys expire after a minute; after that, a user is admitted again.
   const RedisServer server{{"--maxmemory", "1gb", "--maxmemory-policy", "volatile-ttl"}};
   RedisRateLimiter limiter = make_limiter(server, limit);
   std::vector<std::string> lines;

@@ -111,17 +111,17 @@ struct LimiterCounters {
 };
 
 LimiterCounters call_again_and_again(const Call& call, const Window& window) {
-  LimiterCounters tally;
+  LimiterCounters counters;
   for (auto start = Clock::now(); start < window.end;) {
     const int decisions = call();
     const auto end = Clock::now();
     if (end > window.begin && end <= window.end) {
-      tally.decisions += decisions;
-      tally.latencies.add(end - start);
+      counters.decisions += decisions;
+      counters.latencies.add(end - start);
     }
     start = end;
   }
-  return tally;
+  return counters;
 }
 
 /// The timetable stands, however long a call takes: one that comes late has waited. What is due within the window and
@@ -129,16 +129,16 @@ LimiterCounters call_again_and_again(const Call& call, const Window& window) {
 LimiterCounters call_when_due(const Call& call, const Window& window, Clock::duration offset,
                               Clock::duration interval) {
   ::prctl(PR_SET_TIMERSLACK, 1UL);  // ns: or else sleeps end up to 50 us late
-  LimiterCounters tally;
+  LimiterCounters counters;
   for (auto due = window.warm_up + offset; due < window.end; due += interval) {
     std::this_thread::sleep_until(due);
     const bool begins = Clock::now() < window.end;
     const int decisions = begins ? call() : 0;
     const auto end = begins ? Clock::now() : window.end;
-    if (end > window.begin && end <= window.end) tally.decisions += decisions;
-    if (due >= window.begin) tally.latencies.add(end - due);
+    if (end > window.begin && end <= window.end) counters.decisions += decisions;
+    if (due >= window.begin) counters.latencies.add(end - due);
   }
-  return tally;
+  return counters;
 }
 
 struct Measured {
@@ -191,9 +191,9 @@ Measured measure(const Scenario& scenario, const Side& side, const RedisServer& 
 
   LimiterCounters all;
   for (std::future<LimiterCounters>& thread : threads) {
-    const LimiterCounters tally = thread.get();
-    all.decisions += tally.decisions;
-    all.latencies.add(tally.latencies);
+    const LimiterCounters counters = thread.get();
+    all.decisions += counters.decisions;
+    all.latencies.add(counters.latencies);
   }
   if (all.decisions == 0 || cpu <= Seconds{0}) throw std::runtime_error("nothing was decided: `seconds` is too short");
   const double per_second = static_cast<double>(all.decisions) / scenario.seconds;
@@ -226,7 +226,7 @@ std::vector<Round> run(const Scenario& scenario) {
   };
   std::vector<Round> rounds(static_cast<std::size_t>(scenario.rounds));
   bool ours_first = false;
-  for (Round& round : rounds) {  // who is first changes, so that a drift of the machine favours nobody
+  for (Round& round : rounds) {  // the order changes, so that a drift of the machine favours no side
     ours_first = !ours_first;
     if (ours_first) round.ours = take_turn(scenario.ours);
     round.against = take_turn(scenario.against);

@@ -1,4 +1,4 @@
-# Whether `load` measures something on each side, says so in JSON, and refuses wrong arguments.
+# Checks that `load` measures each side, prints JSON, and refuses wrong arguments.
 # Usage: cmake -DLOAD=<the program> -P load_test.cmake
 
 function(expect_figures)

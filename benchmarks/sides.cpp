@@ -154,7 +154,7 @@ Side plain_depth(const SideOptions& options, const Users& users) {
           }};
 }
 
-/// What Redis decides at most when nobody waits for a single decision: two connections, each with deep batches.
+/// The most decisions that Redis can make when no caller waits for a single one: two connections with large batches.
 Side ceiling(const SideOptions& given, const Users& users) {
   SideOptions options = given;
   options.threads = 2;

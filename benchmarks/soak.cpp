@@ -2,7 +2,7 @@
 // memory, keys or descriptors grow, whether a key is left that never expires, and whether more was admitted than a
 // limit allows. Usage: soak [minutes [seed]]      (default 10; fractions are possible, then a line comes every 10 s)
 //
-// Over-admission is counted by what callers were told: per user, minute and life of the server, since a restart loses
+// Over-admission is counted by the callers' decisions: per user, minute and life of the server, since a restart loses
 // all counters. A call counts when the minute and the server's life were the same before it and after it. A life that
 // begins amid a minute may be given back what was in flight when the one before ended, no more.
 
@@ -324,7 +324,7 @@ class Soak {
     if (longest_ms > std::chrono::milliseconds{kLongestCall}.count()) complain("a call took more than 5 s");
 
     if (samples_.size() < 3) {
-      fmt::print("too short to tell whether anything grew\n");
+      fmt::print("too short to determine whether memory grew\n");
     } else {
       const Sample& early = samples_[1];
       const Sample& late = samples_.back();

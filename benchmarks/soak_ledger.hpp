@@ -1,4 +1,4 @@
-/// What the callers of the soak were told was charged, per user, minute and life of the server, and whether that is
+/// The tokens of allowed charges in the soak, per user, minute and life of the server, and whether that is
 /// more than the limit allows. Thread safety: from all threads, but audit() and what it counts from one.
 #pragma once
 
@@ -26,7 +26,7 @@ inline constexpr std::size_t kGranted = 300;
 inline constexpr std::size_t kReturning = 100;
 inline constexpr std::size_t kReset = 5;
 inline constexpr std::size_t kUsers = kGranted + kReturning + kReset;
-// Besides, users who are charged once and never again, so that nothing mends a key that has lost its expiry.
+// Besides, users who are charged only once, so that no later charge sets the expiry of a key that has none.
 inline constexpr std::int64_t kOncePerMinute = 300;
 
 [[nodiscard]] inline std::int64_t minute_now() {
@@ -85,7 +85,7 @@ class Ledger {
   [[nodiscard]] std::int64_t windows() const { return windows_; }
   [[nodiscard]] std::int64_t full() const { return full_; }
   [[nodiscard]] std::int64_t over_admitted() const { return over_admitted_; }
-  /// Tokens over the limit, in lives that began amid a minute.
+  /// Tokens over the limit, in lives of the server that began within a minute.
   [[nodiscard]] std::int64_t most_after_restart() const { return most_after_restart_; }
 
  private:

@@ -76,7 +76,7 @@ if(TollgateHiredis_INCLUDE_DIR)
   set(TollgateHiredis_VERSION "${_header_MAJOR}.${_header_MINOR}")
 endif()
 
-# A shared library tells its version by its file name, or at least by the soname that stands in it as text; a static one
+# A shared library has its version in its file name, or at least by the soname that stands in it as text; a static one
 # has neither, but from 1.0 on it names its allocator hooks.
 if(TollgateHiredis_INCLUDE_DIR AND TollgateHiredis_LIBRARY)
   file(REAL_PATH "${TollgateHiredis_LIBRARY}" _real_library)

@@ -3,7 +3,7 @@ include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tollgate")
 
-# The testing support is an export of its own: its GoogleMock is looked for only when somebody asks for it.
+# The testing support is an export of its own: its GoogleMock is searched for only when that component is requested.
 install(TARGETS tollgate EXPORT tollgateTargets)
 install(EXPORT tollgateTargets NAMESPACE tollgate:: DESTINATION "${package_dir}")
 install(DIRECTORY "${PROJECT_SOURCE_DIR}/include/tollgate" DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}"
@@ -33,7 +33,7 @@ install(FILES
   DESTINATION "${package_dir}")
 
 # hiredis is named by its library, not by `Requires`: Debian 12's hiredis.pc puts headers called read.h and alloc.h on
-# the include path of whoever asks. -L only where the linker would not look by itself.
+# the include path of the consumer. -L only where the linker would not look by itself.
 set(hiredis_libs "-lhiredis")
 if(TollgateHiredis_LIBRARY)
   get_filename_component(hiredis_dir "${TollgateHiredis_LIBRARY}" DIRECTORY)

@@ -1,4 +1,4 @@
-// Admission::kAtomic: one script decides, so a denial writes nothing and never denies anybody else; and an operation
+// Admission::kAtomic: one script decides, so a denial writes nothing and causes no other denial; and an operation
 // that has an id may be repeated after its answer was lost. atomic_admission [url]
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// How to test code that holds a RedisRateLimiter: inject a MockRedisClient, and tell it to admit, deny or fail.
+// How to test code that holds a RedisRateLimiter: inject a MockRedisClient, and set it to admit, deny or fail.
 // There is no Redis in this test and no waiting; the limiter is the real one.
 
 #include <gmock/gmock.h>

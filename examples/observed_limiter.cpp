@@ -1,4 +1,4 @@
-// What goes wrong, told as it happens, and what has been done, counted: observed_limiter [url]
+// Failures reported as they happen, and counters: observed_limiter [url]
 
 #include <cstdint>
 #include <exception>
@@ -54,7 +54,7 @@ int main(int argc, char** argv) {
                                         .observer = std::make_shared<Log>()}};
     handle(limiter, 500, false);
     handle(limiter, 200, true);
-    handle(limiter, 200, true);  // told once in a minute, counted each time
+    handle(limiter, 200, true);  // reported once a minute, counted each time
     handle(limiter, 300, false);
     handle(limiter, 2'000, false);
     print_metrics(limiter.stats());

@@ -1,6 +1,6 @@
-// A gateway reserves, a worker process that knows the real number of tokens settles: the reservation travels as text,
-// here through a pipe. settle_in_another_process [url]; the default is a Redis on this machine, since two processes
-// share no memory://.
+// A gateway reserves, and a worker process that gets the real number of tokens settles: the reservation is sent as
+// text, here through a pipe. settle_in_another_process [url]; the default is a Redis on this machine, since two
+// processes share no memory://.
 
 #include <sys/wait.h>
 #include <unistd.h>
@@ -13,7 +13,7 @@
 namespace {
 
 tollgate::RateLimitConfig config() {
-  // Whoever knows the secret can settle; without one, a token is protected against damage only.
+  // Only a process with the secret can settle; without a secret, a token is protected against damage only.
   return {.max_tokens_per_minute = 1'000, .token_secret = "the same on every host"};
 }
 

@@ -1,4 +1,4 @@
-// An answer that streams: nobody knows how long it gets, so it is paid for in steps, and cut off when the budget is
+// A streamed answer of unknown length: it is charged in steps, and cut off when the budget is
 // gone. streamed_answer [url]
 
 #include <cstdint>

@@ -14,7 +14,7 @@ namespace {
 
 /// What the callers of one limiter were answered. A call that ended with an exception charged nothing, or is in doubt.
 struct Account {
-  std::int64_t allowed = 0;  // tokens that a caller was told are charged
+  std::int64_t allowed = 0;  // tokens of allowed charges
 };
 
 /// A public call: what must be there before it, made while nothing fails, and the call itself, which may fail.
@@ -123,7 +123,7 @@ class AllocationFaults : public FaultTest, public ::testing::WithParamInterface<
     }
     return failing.happened();
   }
-  /// The next call works within 2 s, and the counter holds what the callers were told and no more than what is in
+  /// The next call works within 2 s, and the counter holds the allowed charges and no more than what is in
   /// doubt.
   static void expect_sound(RedisRateLimiter& limiter, Account& account, int n) {
     const auto start = std::chrono::steady_clock::now();

@@ -1,4 +1,4 @@
-// The client's circuit breaker on real outages, what its observer is told of them, and what a rotated password needs.
+// The client's circuit breaker in real outages, the events that it reports, and a rotated password.
 
 #include <algorithm>
 #include <atomic>
@@ -16,7 +16,7 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::Not;
 
-/// Keeps what it is told, and checks that it is told one thing at a time.
+/// Keeps the events, and checks that they are delivered one at a time.
 class Recorder final : public Observer {
  public:
   void on_event(const Event& event) noexcept override {

@@ -1,4 +1,4 @@
-// What the client promises to whoever calls it directly: every handler once, no byte lost, no descriptor of others
+// The client's guarantees to direct callers: every handler called once, no byte lost, no descriptor of others
 // touched.
 
 #include <fcntl.h>
@@ -142,16 +142,16 @@ TEST_F(ClientFaults, EveryHandlerIsCalledOnceHoweverOftenTheConnectionIsCut) {
     stop = true;
     for (std::thread& thread : threads) thread.join();
   }
-  int told = 0;
+  int answered = 0;
   int late = 0;
   for (const std::deque<Call>& mine : calls) {
     for (const Call& call : mine) {
       ASSERT_EQ(call.handler->calls(), call.expected);
-      told += call.expected;
+      answered += call.expected;
       late += call.handler->replies();
     }
   }
-  EXPECT_GT(told, 100);
+  EXPECT_GT(answered, 100);
   EXPECT_GT(late, 0);
 }
 
@@ -196,7 +196,7 @@ TEST_F(ClientFaults, ASettlementOnAConnectionThatWasClosedWhileIdleIsNotLost) {
 TEST_F(ClientFaults, ASettlementThatMeetsALateReplyIsSentAsItIs) {
   const auto client = connect(server_.url(), kQuick);
   RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
-  limiter.record("another", 1);  // Redis knows the script: nothing is encoded a second time
+  limiter.record("another", 1);  // Redis has loaded the script: nothing is encoded a second time
   Reservation reservation = limiter.reserve("u", 100);
   ASSERT_TRUE(reservation.allowed());
   server_.pause();
@@ -235,7 +235,7 @@ TEST_F(ClientFaults, AnObserverMayCallWhileAHandlerPosts) {
 // ---- descriptors --------------------------------------------------------------------------------------------------
 
 TEST_F(ClientFaults, AForkedChildClosesOnlyTheClientsDescriptors) {
-  // After a refused greeting its number belongs to whoever opens a file next.
+  // After a refused handshake the descriptor's number may be reused by the next open().
   RedisRateLimiter limiter{
       connect("redis://:wrong@127.0.0.1:" + std::to_string(server_.port()) + "?command_timeout_ms=5000"), config()};
   EXPECT_THROW(static_cast<void>(limiter.check_and_consume("u", 1)), ServerError);

@@ -51,7 +51,7 @@ TEST_F(Connecting, AHandshakeWhoseReplyIsCutAtAnyByteChargesNothing) {
 }
 
 TEST_F(Connecting, AConnectAttemptOutlivesItsCallerAndIsResumedByTheNext) {
-  // The gate connects, but the greeting's answer is withheld.
+  // The gate connects, but withholds the reply to the handshake.
   gate_.pass_replies(false);
   RedisRateLimiter limiter{connect("redis://127.0.0.1:" + std::to_string(gate_.port()) + "/3?command_timeout_ms=50"),
                            config()};
@@ -133,7 +133,7 @@ TEST_F(Connecting, AServerThatDoesNotSpeakRespIsDisconnected) {
   ASSERT_EQ(::bind(listener, reinterpret_cast<sockaddr*>(&address), length), 0);
   ASSERT_EQ(::listen(listener, 1), 0);
   ASSERT_EQ(::getsockname(listener, reinterpret_cast<sockaddr*>(&address), &length), 0);
-  std::thread gibberish([listener] {
+  std::thread server([listener] {
     const int peer = ::accept(listener, nullptr, nullptr);
     char byte = 0;
     static_cast<void>(::read(peer, &byte, 1) == 1);
@@ -145,7 +145,7 @@ TEST_F(Connecting, AServerThatDoesNotSpeakRespIsDisconnected) {
                            config()};
   const auto error = thrown_by<ConnectionError>([&] { static_cast<void>(limiter.check_and_consume("u", 1)); });
   EXPECT_EQ(error.code(), Errc::kProtocol);
-  gibberish.join();
+  server.join();
   ::close(listener);
 }
 

@@ -173,7 +173,7 @@ TEST_F(ConnectionLoss, ACallOfManyFailsWhileTheServerIsDownAndIsAnsweredOnceItIs
   const auto gone = limiter.consume_all(requests);
   EXPECT_TRUE(gone[0].failure && gone[2].failure);
   EXPECT_FALSE(gone[0].allowed || gone[1].allowed || gone[2].allowed);
-  EXPECT_FALSE(gone[1].failure);  // can never fit: nobody was asked
+  EXPECT_FALSE(gone[1].failure);  // can never fit: nothing was sent
   server_.restart();
   EXPECT_TRUE(soon([&] { return limiter.consume_all(requests)[2].allowed; }));
 }
@@ -216,7 +216,7 @@ TEST_F(ConnectionLoss, ThreadsOnAConnectionThatIsCutAgainAndAgainNeverOverAdmit)
   EXPECT_GT(admitted, 0);
   EXPECT_LE(admitted, 2'000);
   EXPECT_TRUE(soon([&] { return client->drain(Clock::now() + 1s); }));
-  // Undos that were lost, too, are told.
+  // Lost undos are reported, too.
   const auto undelivered = static_cast<std::int64_t>(limiter.undelivered().tokens);
   EXPECT_GE(counter("u"), admitted);
   EXPECT_LE(counter("u"), admitted + in_doubt + undelivered);

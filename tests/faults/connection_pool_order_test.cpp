@@ -1,4 +1,5 @@
-// What the lanes of a client must not change: who fails, what is told, and in which order Redis sees it.
+// With several connections, a client must fail the same calls, report the same events, and keep Redis's order of
+// execution, as with one.
 
 #include <gmock/gmock.h>
 #include <sys/socket.h>
@@ -185,7 +186,7 @@ TEST_F(ConnectionPoolOrder, AReusedExchangeIsNotMistakenForTheFinishedOne) {
   const auto start = Clock::now();
   std::vector<std::thread> threads;
   threads.emplace_back([&] {
-    CommandBatch script;  // which Redis does not know yet: so there is something to send when the answers are there
+    CommandBatch script;  // not loaded in Redis yet, so that it must be sent again when the replies come
     script.run(kAdjustScript, key("driver"), {1, 60});
     EXPECT_TRUE(pipeline.execute(script, Clock::now(), start + 20s, nullptr).ok());
   });

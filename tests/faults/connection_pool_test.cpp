@@ -99,7 +99,7 @@ TEST_F(ConnectionPoolFaults, ALateChargeOnAnyConnectionIsUndone) {
   EXPECT_EQ(refused(limiter, 4, 1), 4);
   EXPECT_EQ(limiter.stats().in_doubt, 4U);
   server_.resume();
-  // One caller, who has no use for the others, looks after them.
+  // A single caller, which does not use the other connections, reads their late replies.
   EXPECT_TRUE(soon([&] {
     static_cast<void>(limiter.try_consume("another", 0));
     return total() == before;
@@ -137,7 +137,7 @@ TEST_F(ConnectionPoolFaults, ASecondaryConnectionThatLosesAReplyIsGivenUpWhileTh
 TEST_F(ConnectionPoolFaults, ACallSeesThePostsOfItsThread) {
   const auto client = connect(server_.url(), kPatient);
   RedisRateLimiter limiter{client, config()};
-  limiter.reserve("warm", 1).cancel();  // a script that Redis does not know is sent twice
+  limiter.reserve("warm", 1).cancel();  // a script that Redis has not loaded is sent twice
   ASSERT_TRUE(limiter.drain(Clock::now() + 5s));
   std::atomic<int> stale{0};
   std::vector<std::thread> pool;

@@ -4,7 +4,7 @@
 
 namespace tollgate::tests {
 
-/// While it lives, the n-th allocation of this thread throws std::bad_alloc, once; n counts from 1.
+/// While the object exists, the n-th allocation of this thread throws std::bad_alloc, once; n counts from 1.
 class FailingAllocation {
  public:
   explicit FailingAllocation(int n) noexcept;

@@ -25,7 +25,7 @@ constexpr auto kTolerance = 1s;       // of a machine that is busy with other th
 constexpr auto kUsersChange = 250ms;  // a new user comes, and the one before last goes
 const ClientOptions kTimeouts{.connect_timeout = 1s, .command_timeout = kPatience};
 
-/// One minute that never ends, in which deny memories forget all the same.
+/// A clock that stays in one minute, while its steady time advances, so that remembered denials expire.
 class OneMinute final : public Clock {
  public:
   [[nodiscard]] std::chrono::system_clock::time_point now() const noexcept override {

@@ -1,5 +1,5 @@
 /// The load of the fault suite, and its account. Processes of several threads each ask for a few users' budgets, by
-/// both admissions, and write down what they were told; while they do, a test breaks something.
+/// both admissions, and record their decisions; meanwhile a test causes a fault.
 ///
 /// Users come and go: at each moment two budgets are in use, so that some are exhausted before a fault, some during it
 /// and some after. Time stands still in one minute: a budget is one life of a key, unless Redis loses it.
@@ -24,7 +24,7 @@ constexpr int kLoadProcesses = 2;
 constexpr int kThreadsPerProcess = 4;
 constexpr std::int64_t kMostTokens = 10;  // of one call
 
-/// What callers were told of one user.
+/// The recorded decisions on one user.
 struct Budget {
   std::atomic<std::int64_t> calls{0};
   std::atomic<std::int64_t> held{0};      // granted and not given back
@@ -33,19 +33,19 @@ struct Budget {
   std::atomic<std::int64_t> unsaid{0};    // of try_consume(), which does not say it
 };
 
-/// What all processes were told, in memory that they share.
+/// The recorded decisions of all processes, in shared memory.
 struct Account {
   static constexpr int kLoadUsers = 200;  // those above are for calls of the test itself
   static constexpr int kUsers = 210;
 
-  // What the test tells the load.
+  // Set by the test, read by the load.
   std::atomic<bool> go{false};
   std::atomic<bool> idle{false};
   std::atomic<bool> stop{false};
   std::array<std::array<char, 128>, kLoadProcesses> urls{};
   std::chrono::steady_clock::time_point start;  // written before `go`
 
-  // What the load tells the test.
+  // Set by the load, read by the test.
   std::array<Budget, kUsers> budgets;
   std::atomic<std::int64_t> calls{0};
   std::atomic<std::int64_t> in_time{0};
@@ -55,7 +55,7 @@ struct Account {
   std::atomic<int> undrained{0};                                    // processes
 };
 
-/// One who asks, and writes down what it is told.
+/// A caller that makes requests and records their decisions.
 class Caller {
  public:
   /// `process` is under whose name it counts.
@@ -88,7 +88,7 @@ class Caller {
 
 class FaultLoad {
  public:
-  /// Forks; the processes wait to be told where to go.
+  /// Forks; the processes wait until the test sets their address.
   FaultLoad();
   /// Ends the load, however the test ended.
   ~FaultLoad();

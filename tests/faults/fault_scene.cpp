@@ -38,9 +38,9 @@ void Scene::audit() {
     if (budget.calls == 0) continue;
     const std::int64_t counter = audited_->command({"GET", FaultLoad::key_of(user)}).to_integer().value_or(0);
     EXPECT_LE(budget.peak, bound) << Caller::name_of(user);
-    const std::int64_t told = lost == 0 ? budget.held.load() : bound;
-    EXPECT_LE(counter, told + budget.in_doubt + budget.unsaid + account().undelivered) << Caller::name_of(user);
-    EXPECT_GE(counter, lost == 0 ? told : 0) << Caller::name_of(user);
+    const std::int64_t answered = lost == 0 ? budget.held.load() : bound;
+    EXPECT_LE(counter, answered + budget.in_doubt + budget.unsaid + account().undelivered) << Caller::name_of(user);
+    EXPECT_GE(counter, lost == 0 ? answered : 0) << Caller::name_of(user);
     ++users;
     held += budget.held;
     in_doubt += budget.in_doubt;
@@ -60,7 +60,7 @@ void Scene::print(std::int64_t held, std::int64_t users, std::int64_t over_admit
   row << "| " << fault_.what << " | " << account().calls << " | " << std::fixed << std::setprecision(2)
       << 100.0 * static_cast<double>(account().in_time) / static_cast<double>(account().calls) << " % | " << held
       << " / " << users * kBudget << " | " << over_admitted;
-  if (fault_.lives_lost > 0) row << " (Redis forgot " << fault_.lives_lost << " ×)";
+  if (fault_.lives_lost > 0) row << " (Redis lost its data " << fault_.lives_lost << " ×)";
   row << " | " << in_doubt << " | " << immortal << " |\n";
   std::cout << row.str() << std::flush;
   std::ostringstream failures;

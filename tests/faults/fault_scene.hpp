@@ -32,7 +32,7 @@ struct Fault {
   std::string what;  // in the table
   bool calls_fail;   // so that a fault that does nothing is noticed
   void (*run)(Scene&);
-  int lives_lost = 0;  // how often Redis forgets what callers were told
+  int lives_lost = 0;  // how often Redis loses its data
   std::vector<std::string> server_arguments = {};
 };
 
@@ -90,7 +90,7 @@ class Scene {
     EXPECT_TRUE(soon([&] { return std::any_of(fresh, end, exhausted); }));
   }
 
-  /// Ends the load, and holds what callers were told against what Redis counted.
+  /// Ends the load, and compares the recorded decisions with the counters in Redis.
   void audit();
 
  private:

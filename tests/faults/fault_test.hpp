@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 
 constexpr std::int64_t kLimit = 10'000;
 
-/// Counts what it is told, and keeps the last of it.
+/// Counts events, and keeps the last one.
 class CountingHandler final : public ReplyHandler {
  public:
   void handle(RedisClient& /*client*/, const CommandBatch& /*batch*/, const BatchResult& result) noexcept override {

@@ -1,5 +1,5 @@
 // A server that answers no more although its connections stand (SIGSTOP): calls end by their deadline, and what Redis
-// executes late is mended.
+// executes late is undone.
 
 #include <fcntl.h>
 
@@ -92,7 +92,7 @@ TEST_F(FrozenServer, ALateAtomicChargeIsUndoneToo) {
 }
 
 TEST_F(FrozenServer, CallsInFlightOnAFrozenServerAreBoundedAndFurtherOnesFailUnsent) {
-  // Callers in a hurry: none has waited for the command timeout, so the circuit stays closed.
+  // Short deadlines: no call has waited for the command timeout, so the circuit stays closed.
   const auto client = connect(server_.url(), kPatient);
   RedisRateLimiter limiter{client, config()};
   // The longest user id: 1 MiB is full after fewer than 1024 calls, each of which names it twice. (Not slower: after 10

@@ -11,7 +11,7 @@ class FullRedis : public FaultTest {
   void fill() { ASSERT_EQ(server_.command({"CONFIG", "SET", "maxmemory", "1"}).text(), "OK"); }
   void empty() { ASSERT_EQ(server_.command({"CONFIG", "SET", "maxmemory", "0"}).text(), "OK"); }
 
-  /// Whether the counter comes to `tokens` within 3 s and stays there.
+  /// Whether the counter reaches `tokens` within 3 s and stays there.
   [[nodiscard]] bool settles_at(std::int64_t tokens) const {
     const auto end = std::chrono::steady_clock::now() + 3s;
     while (counter("u") != tokens) {

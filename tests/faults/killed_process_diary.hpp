@@ -1,8 +1,8 @@
-/// What each thread of the killed processes was told, in shared memory, and what that adds up to.
+/// The decisions on the calls of each thread of the killed processes, in shared memory, and their sums.
 ///
 /// Each thread keeps a diary: an entry before a call, its outcome after. When a process has been killed, its diaries
-/// are added up: what was told is certain; a call that was cut off, and what was posted after the last answer from
-/// Redis, is possible. Thread safety: a diary has one writer; it is read when that has ended.
+/// are added up: recorded decisions are certain; a call that was cut off, and what was posted after the last answer
+/// from Redis, is possible. Thread safety: a diary has one writer; it is read when that has ended.
 #pragma once
 
 #include <array>
@@ -22,7 +22,7 @@ inline constexpr std::size_t kWorkers = 3;
 inline constexpr std::size_t kThreads = 3;
 
 // Who is charged, as a number. What is charged to the first users stays charged; to the next ones, some is given back
-// and some is charged in excess; then one whose budget is reset. Each process has one more, which nobody else touches.
+// and some is charged in excess; then one whose budget is reset. Each process has one more, which no other uses.
 inline constexpr int kTurns = kKills / kKillsPerUser + 1;
 inline constexpr int kReturning = kTurns;
 inline constexpr int kReset = 2 * kTurns;
@@ -101,7 +101,7 @@ class Accounts {
   void take_in(const Entry& entry) {
     ++calls;
     const Entry::Outcome outcome = entry.outcome;
-    // One connection, in order: an answer from Redis vouches for what this thread had posted before.
+    // One connection, in order: a reply from Redis proves that the earlier posts of this thread were executed.
     if (outcome == Entry::kAdmitted || outcome == Entry::kDenied || outcome == Entry::kAnswered) note_posts_executed();
     const bool is_post = entry.kind == Entry::kGiveBack || entry.kind == Entry::kExcess;
     if (is_post || (outcome == Entry::kDenied && entry.pipelined)) posted_.push_back(&entry);

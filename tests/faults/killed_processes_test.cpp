@@ -1,5 +1,5 @@
 // Processes killed with SIGKILL at random moments, amid calls of every kind: nothing is admitted beyond the limit,
-// every counter is explained by what the processes were told and by what the kills cut off, and every key expires.
+// every counter equals the recorded decisions plus what the kills left in doubt, and every key expires.
 //
 // Environment: TOLLGATE_KILLS_SEED sets the seed. It repeats what is tried and when it is killed, not the interleaving.
 
@@ -93,7 +93,7 @@ class Actor {
     });
   }
 
-  /// For a user whom nobody charges again: nothing mends a key that is left without its expiry.
+  /// For a user who is not charged again, so that no later charge sets the expiry of a key that has none.
   void make_a_key() {
     const std::string user = "once-" + std::to_string(own_user_) + '-' + std::to_string(random_());
     other([&] { return limiter().consume(user, pick(1, kMostTokens)).allowed; });
@@ -105,7 +105,7 @@ class Actor {
   void other(Call call) {
     Entry& entry = diary_.begin(Entry::kOther, kReset, 0);
     static_cast<void>(call());
-    // A denial from memory is not told apart here; it answers for nothing that was posted before.
+    // A denial from the deny memory is not distinguished here; it proves nothing about earlier posts.
     entry.outcome = Entry::kDeniedLocally;
   }
 
@@ -158,7 +158,7 @@ class Actor {
     }
     std::optional<Reservation> reservation = reserve(user, pick(1, kMostTokens));
     if (reservation->tokens() == 0 || roll < 25) return;  // dropped: it stays charged
-    // What is given back is more than what is charged in excess, so that budgets do not fill up for good.
+    // More is given back than is charged in excess, so that budgets do not stay full.
     const std::int64_t actual = roll < 30   ? reservation->tokens() + pick(1, 5)
                                 : roll < 50 ? 0
                                             : pick(0, reservation->tokens() - 1);

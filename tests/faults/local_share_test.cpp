@@ -38,7 +38,7 @@ TEST_F(LocalShareFaults, GrantsOfAnOutageAreChargedBeforeAnythingElseAfterIt) {
   EXPECT_TRUE(limiter.consume("u", 300).allowed);
   EXPECT_FALSE(limiter.consume("u", 1).allowed);
 
-  server_.restart();  // empty: the 100 are forgotten
+  server_.restart();  // empty: the 100 tokens are lost
   ASSERT_TRUE(back(limiter));
   EXPECT_EQ(limiter.consume("u", kLimit - 900 + 1).allowed, false);
   EXPECT_TRUE(limiter.check_and_consume("u", kLimit - 900));

@@ -32,14 +32,14 @@ extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo
   }
   const std::string dead_first{tollgate::tests::kDeadFirstName};
   if (looked_up && host.starts_with(dead_first)) {
-    addrinfo* living = nullptr;
-    const int status = numeric_loopback(real, service, &living);
+    addrinfo* resolved = nullptr;
+    const int status = numeric_loopback(real, service, &resolved);
     if (status != 0) return status;
     if (const int other = numeric_loopback(real, host.substr(dead_first.size()).c_str(), found); other != 0) {
-      ::freeaddrinfo(living);
+      ::freeaddrinfo(resolved);
       return other;
     }
-    (*found)->ai_next = living;
+    (*found)->ai_next = resolved;
     return 0;
   }
   return real(name, service, hints, found);

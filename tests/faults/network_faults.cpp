@@ -76,7 +76,7 @@ class Disturbed {
         client_(connect(scene.gate().url(), {.connect_timeout = 5s, .command_timeout = 5s})),
         limiter_(client_, FaultLoad::config(admission, 0ms)),
         caller_(scene.account(), limiter_, 0) {
-    EXPECT_TRUE(caller_.consume(user_, kBudget - 400));  // connected; the server knows the script
+    EXPECT_TRUE(caller_.consume(user_, kBudget - 400));  // connected; the server has loaded the script
   }
   ~Disturbed() {
     EXPECT_TRUE(client_->drain(Clock::now() + 5s));

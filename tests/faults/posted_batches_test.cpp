@@ -61,7 +61,7 @@ TEST_F(PostedBatches, ASettlementDuringAnOutageIsDeliveredAfterIt) {
 
 TEST_F(PostedBatches, AnOperationWhoseReplyWasLostIsRepeatedWithTheFirstAnswerAndOneCharge) {
   RedisRateLimiter limiter{connect(gate_.url(), kPatient), atomic_config()};
-  limiter.record("warm", 1);  // the server knows both scripts
+  limiter.record("warm", 1);  // the server has loaded both scripts
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
   gate_.cut_after_reply_bytes(0);
   const CallOptions reserve{.operation_id = "reserve-1"};

@@ -31,7 +31,7 @@ TEST_F(RoundTrips, OneForAnAdmittedRequest) {
 TEST_F(RoundTrips, OneForADeniedRequestWithoutWaitingForItsUndo) {
   gate_.pass_reply_turns(1);
   EXPECT_FALSE(limiter_.check_and_consume("warm", 1));  // returns although the undo's reply is withheld
-  // Nobody calls again, and the undo arrives all the same.
+  // The undo arrives although there is no further call.
   EXPECT_TRUE(soon([&] { return counter("warm") == kLimit; }));
   EXPECT_TRUE(soon([&] { return turns() == 2; }));
   gate_.pass_reply_turns(1000);

@@ -194,7 +194,8 @@ const std::vector<Fault>& server_faults() {
       {"MaxClientsReached", "maxclients reached", true, reach_maxclients},
       {"NameSlow", "a name that takes 0.6 s to look up", true, look_up_a_slow_name},
       {"NameUnknown", "one process with a name that does not exist", true, look_up_a_name_that_does_not_exist},
-      {"FirstAddressDead", "a name whose first address is dead", true, look_up_a_name_whose_first_address_is_dead},
+      {"FirstAddressDead", "a name whose first address does not respond", true,
+       look_up_a_name_whose_first_address_is_dead},
   };
   return all;
 }

@@ -38,7 +38,7 @@ class IdleSockets {
   std::vector<int> sockets_;
 };
 
-/// A port where connecting is never answered: somebody listens, and never accepts.
+/// A port where a connect never completes: a socket listens and never accepts.
 class SilentPort {
  public:
   SilentPort() : listener_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {

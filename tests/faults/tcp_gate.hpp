@@ -57,7 +57,7 @@ class TcpGate {
   void insert_into_replies(std::string bytes) {
     change([&] { inserted_ = std::move(bytes); });
   }
-  /// These bytes arrive at every client now, though nobody asked.
+  /// Sends these bytes to every client now, without a request.
   void say_to_clients(const std::string& bytes) {
     change([&] {
       for (Link& link : links_) link.replies.chunks.push_back({Clock::now(), bytes});

@@ -1,4 +1,4 @@
-// A client without TLS at a server that expects it sees its connection end before the first reply: the error says so.
+// A client without TLS at a server that expects it loses its connection before the first reply: the error suggests TLS.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

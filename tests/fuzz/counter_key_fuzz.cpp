@@ -1,4 +1,4 @@
-// Keys and patterns: a user's counters are found by the pattern and told from everybody else's, as a plain reference
+// Keys and patterns: a user's counters are found by the pattern and distinguished from all others, as a plain reference
 // does, and as Redis's own globbing would.
 #include <array>
 #include <charconv>
@@ -69,7 +69,8 @@ void run(const std::uint8_t* data, std::size_t size) {
   const std::string counter{Key::counter(prefix, user, {minute}).view()};
   require(counter == prefix + ':' + user + ':' + std::to_string(minute), "a counter's key has the reference's bytes");
   require(tollgate::decisions::is_counter_of(counter, prefix, user), "a counter is its user's");
-  require(user == other || !tollgate::decisions::is_counter_of(counter, prefix, other), "a counter is nobody else's");
+  require(user == other || !tollgate::decisions::is_counter_of(counter, prefix, other),
+          "a counter belongs to one user");
 
   for (const std::string& key : {counter, any, std::string{prefix}.append(any), counter + any,
                                  std::string{prefix}.append(":").append(user).append(":").append(any)}) {

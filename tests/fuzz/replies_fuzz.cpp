@@ -150,7 +150,7 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
     require(command.integers[0] == decisions::kCounterTtl.count(), "the expiry of a counter");
   } else {
     require(result.ok() && given == PolicyAnswer::kDenied && request.operation_id.empty(),
-            "a charge is given back when its caller was told no, and cannot ask again");
+            "a charge is given back when its call was denied and has no operation_id");
     require(counter && *counter >= 0, "a charge is given back when it was made");
     require(command.script == &kAdjustScript && command.keys.size() == 1 && command.integers.size() == 2 &&
                 command.integers[0] == -request.tokens && command.integers[1] == 0,

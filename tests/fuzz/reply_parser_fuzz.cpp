@@ -61,9 +61,9 @@ void write(std::string& out, const Reply& reply, bool nil_array) {
   for (const Reply& element : reply.elements()) write(out, element, nil_array);
 }
 
-/// The larger of the lengths that an array in `bytes` may claim: what is claimed is allocated, so it is kept small
+/// The larger of the lengths that an array in `bytes` may announce: that much is allocated, so it is kept small
 /// here.
-bool claims_large_array(std::string_view bytes) {
+bool announces_large_array(std::string_view bytes) {
   for (std::size_t i = bytes.find_first_of("*%~>|"); i < bytes.size(); i = bytes.find_first_of("*%~>|", i + 1)) {
     if (bytes.substr(i + 1).find_first_not_of("0123456789+-") > 5) return true;
   }
@@ -72,7 +72,7 @@ bool claims_large_array(std::string_view bytes) {
 
 void run(const std::uint8_t* data, std::size_t size) {
   const std::string_view raw{reinterpret_cast<const char*>(data), size};
-  if (!claims_large_array(raw)) {
+  if (!announces_large_array(raw)) {
     const Parsed whole = parse(raw, raw.size());
     const Parsed bytewise = parse(raw, 1);
     require(whole.is_resp == bytewise.is_resp, "bytes are RESP or not, however they come in");

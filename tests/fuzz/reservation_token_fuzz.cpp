@@ -38,7 +38,7 @@ void run(const std::uint8_t* data, std::size_t size) {
   RateLimitConfig others = config;
   others.token_secret = "open, sesame; 16+";  // nothing that an escape such as \x00 could spell
 
-  // Under a secret that the input does not know, nothing is genuine.
+  // Under a secret that the input does not contain, every token is rejected.
   const std::string_view raw{reinterpret_cast<const char*>(data), size};
   require(is_refused(raw, others), "a token made without the secret is refused");
   static_cast<void>(is_refused(raw, config));

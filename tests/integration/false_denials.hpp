@@ -31,7 +31,7 @@ struct FalseDenials {
 inline FalseDenials count_false_denials(Loopers kind) {
   using namespace std::chrono_literals;
   constexpr int kLoopers = 16;
-  constexpr auto kPace = 2ms;  // 4 s in all: the loopers forget and look again meanwhile
+  constexpr auto kPace = 2ms;  // 4 s in all: remembered denials of the loopers expire meanwhile
   constexpr std::int64_t kLimit = 10'000;
   constexpr std::int64_t kUsed = 1;        // and 2000 more by the end: 2001 at most
   constexpr std::int64_t kLarge = 10'000;  // never fits

@@ -1,4 +1,4 @@
-// B: innocents denied because somebody's large requests are charged and undone all the time.
+// B: small requests denied because another process's large requests are charged and undone continuously.
 
 #include "integration/false_denials.hpp"
 

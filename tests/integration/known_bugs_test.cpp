@@ -1,6 +1,6 @@
 // The bugs of the plain "GET, INCRBY, EXPIRE; DECRBY when over" limiter, each shown to be absent on a real
-// redis-server. B (innocents denied) is in false_denials_test.cpp; F (connection lost between INCRBY and EXPIRE) needs
-// a cut connection and is in tests/faults.
+// redis-server. B (small requests denied) is in false_denials_test.cpp; F (connection lost between INCRBY and EXPIRE)
+// needs a cut connection and is in tests/faults.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -627,10 +627,10 @@ TEST_P(LimiterBehaviour, ATokenThatIsDamagedOrOfAnotherPrefixIsRefused) {
   RedisRateLimiter limiter = this->limiter(100);
   RateLimitConfig other = config(100);
   other.key_prefix = "other";
-  RedisRateLimiter stranger{client_, other};
+  RedisRateLimiter other_limiter{client_, other};
   const std::string token = limiter.reserve("user", 60).token();
 
-  EXPECT_THROW((void)stranger.adopt(token), std::invalid_argument);
+  EXPECT_THROW((void)other_limiter.adopt(token), std::invalid_argument);
   EXPECT_THROW((void)limiter.adopt(""), std::invalid_argument);
   EXPECT_THROW((void)limiter.adopt(token.substr(1)), std::invalid_argument);
   std::string damaged = token;
@@ -645,14 +645,14 @@ TEST_P(LimiterBehaviour, LimitersOnOneClientShareABudgetWhenTheyShareThePrefix) 
   RedisRateLimiter two = limiter(100);
   RateLimitConfig other = config(100);
   other.key_prefix = "other";
-  RedisRateLimiter stranger{client_, other};
+  RedisRateLimiter other_limiter{client_, other};
 
   EXPECT_TRUE(one.check_and_consume("user", 60));
   EXPECT_FALSE(two.check_and_consume("user", 60));
   let_posts_arrive();
   EXPECT_EQ(two.get_remaining("user"), 40);
-  EXPECT_EQ(stranger.get_remaining("user"), 100);
-  EXPECT_TRUE(stranger.check_and_consume("user", 100));
+  EXPECT_EQ(other_limiter.get_remaining("user"), 100);
+  EXPECT_TRUE(other_limiter.check_and_consume("user", 100));
   EXPECT_EQ(one.get_remaining("user"), 40);
 }
 

@@ -32,23 +32,23 @@ constexpr int kThreads = 8;
 /// One user's account: what get_remaining must answer.
 class Account {
  public:
-  Account(RedisRateLimiter& limiter, std::string user, std::function<void()> forget_scripts)
-      : limiter_(limiter), user_(std::move(user)), forget_scripts_(std::move(forget_scripts)) {}
+  Account(RedisRateLimiter& limiter, std::string user, std::function<void()> flush_scripts)
+      : limiter_(limiter), user_(std::move(user)), flush_scripts_(std::move(flush_scripts)) {}
 
   void settle() {
     Reservation reservation = limiter_.reserve(user_, 500);
-    forget_scripts_();
+    flush_scripts_();
     reservation.settle(7);
     charged_ += 7;
   }
   void cancel() {
     Reservation reservation = limiter_.reserve(user_, 500);
-    forget_scripts_();
+    flush_scripts_();
     reservation.cancel();
   }
   void add() {
     Reservation reservation = limiter_.reserve(user_, 500);
-    forget_scripts_();
+    flush_scripts_();
     ASSERT_TRUE(reservation.add(3).allowed);
     charged_ += 503;
     reservation.settle(503);
@@ -56,7 +56,7 @@ class Account {
   void be_denied() {
     limiter_.record(user_, 1);
     charged_ += 1;
-    forget_scripts_();
+    flush_scripts_();
     ASSERT_FALSE(limiter_.check_and_consume(user_, kBudget));
   }
   [[nodiscard]] bool is_seen() { return limiter_.get_remaining(user_) == kBudget - charged_; }
@@ -64,7 +64,7 @@ class Account {
  private:
   RedisRateLimiter& limiter_;
   const std::string user_;
-  const std::function<void()> forget_scripts_;
+  const std::function<void()> flush_scripts_;
   std::int64_t charged_ = 0;
 };
 
@@ -78,9 +78,9 @@ std::ostream& operator<<(std::ostream& out, const Effect& effect) { return out <
 class OwnEffects : public ::testing::TestWithParam<std::tuple<Effect, Admission>> {
  protected:
   void cause(Account& account) const { (account.*std::get<Effect>(GetParam()).cause)(); }
-  void forget_scripts() const { server_.command({"SCRIPT", "FLUSH"}); }
+  void flush_scripts() const { server_.command({"SCRIPT", "FLUSH"}); }
   [[nodiscard]] Account account(const std::string& user) {
-    return {limiter_, user, [this] { forget_scripts(); }};
+    return {limiter_, user, [this] { flush_scripts(); }};
   }
 
   testing::RedisServer server_;

@@ -1,4 +1,4 @@
-/// What the Python service next door does, in plain hiredis: INCRBY and EXPIRE 60 in one trip, DECRBY when over.
+/// What the Python service does, in plain hiredis: INCRBY and EXPIRE 60 in one round trip, DECRBY when over the limit.
 /// Thread safety: one thread.
 #pragma once
 

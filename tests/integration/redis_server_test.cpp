@@ -27,7 +27,7 @@ using ::testing::IsEmpty;
 using testing::RedisServer;
 using ::testing::UnorderedElementsAre;
 
-/// Sets an environment variable for as long as it lives.
+/// Sets an environment variable until it is destroyed.
 class Environment {
  public:
   Environment(const char* name, const char* value) : name_(name) {
@@ -61,7 +61,7 @@ std::string reason_not_to_start(const std::vector<std::string>& arguments = {}) 
   return "it has started";
 }
 
-/// Neither running nor stopped: gone, or dead and not yet reaped by whoever inherited it.
+/// Whether the process has ended: it does not exist, or it is a zombie.
 bool is_dead(pid_t pid) {
   std::ifstream stat{"/proc/" + std::to_string(pid) + "/stat"};
   std::string number;
@@ -167,7 +167,7 @@ TEST(RedisServer, LeavesNeitherAProcessNorADirectoryAlsoWhenItWasPaused) {
 }
 
 TEST(RedisServer, EndsWithTheProcessThatStartedItAndNotWithItsOtherChildren) {
-  std::string scratch = ::testing::TempDir() + "/tollgate-XXXXXX";  // nobody is left to delete the server's directory
+  std::string scratch = ::testing::TempDir() + "/tollgate-XXXXXX";  // the server's directory is not deleted otherwise
   ASSERT_NE(::mkdtemp(scratch.data()), nullptr);
   const Environment temporary{"TMPDIR", scratch.c_str()};
   int pipe_ends[2];

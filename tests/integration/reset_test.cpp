@@ -1,4 +1,4 @@
-// reset() in a large keyspace: finds every window of its user, leaves everything else alone, and holds up nobody.
+// reset() in a large keyspace: finds every window of its user, changes nothing else, and delays no other command.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -45,7 +45,7 @@ TEST(Reset, AmongAMillionKeysDeletesOneUserAndDelaysNoOtherCommand) {
   EXPECT_EQ(limiter.get_remaining("user_1"), 10'000);
   EXPECT_EQ(limiter.get_remaining("user_1:1"), 9'995);
 
-  // Redis itself says how long each command kept everybody else waiting.
+  // Redis reports how long each command blocked all others.
   std::int64_t longest = 0;
   std::int64_t commands = 0;
   const Reply log = server.command({"SLOWLOG", "GET", "-1"});

@@ -44,7 +44,7 @@ TEST(WaitWord, NoSignalIsLostWhenTwoThreadsTakeTurns) {
   WaitWord ping;
   WaitWord pong;
   const auto deadline = Clock::now() + 30s;
-  int turns = 0;  // handed over with the signals
+  int turns = 0;  // passed between the threads with the signals
   std::thread other([&] {
     for (int i = 0; i < kTurns; ++i) {
       if (!ping.wait_until(deadline)) return;

@@ -1,4 +1,4 @@
-/// What the oracle's workers share: the budgets they contend for, and their logs of what each did and was told.
+/// The data that the oracle's workers share: their budgets, and their logs of requests and decisions.
 /// Thread safety: one process writes a log; who reads it waits until that process has ended.
 #pragma once
 
@@ -42,18 +42,18 @@ enum class Way : std::uint8_t { kPipelined, kAtomic, kPlain };
 
 struct Entry {
   enum Kind : std::uint8_t { kCharge, kPeek, kAdjust, kReset, kNothing };
-  static constexpr std::int64_t kNotTold = -1;
+  static constexpr std::int64_t kNotKnown = -1;
 
   Kind kind = kNothing;
   Way way = Way::kPlain;
   bool allowed = false;
-  bool local = false;                 // told to be Source::kLocal
-  bool may_create = false;            // kAdjust: the window still counts
-  Counter counter = 0;                // that must be charged, looked at or adjusted
-  std::uint32_t name = 0;             // of what that is done once; 0 = each time
-  std::uint32_t time_ms = 0;          // by the worker's clock, which measures its deny memory
-  std::int64_t tokens = 0;            // kAdjust: by which the counter must change
-  std::int64_t remaining = kNotTold;  // as told
+  bool local = false;                  // the decision's source was Source::kLocal
+  bool may_create = false;             // kAdjust: the window still counts
+  Counter counter = 0;                 // that must be charged, looked at or adjusted
+  std::uint32_t name = 0;              // of what that is done once; 0 = each time
+  std::uint32_t time_ms = 0;           // by the worker's clock, which measures its deny memory
+  std::int64_t tokens = 0;             // kAdjust: by which the counter must change
+  std::int64_t remaining = kNotKnown;  // the decision's `remaining`
 };
 
 /// In memory that a process shares with the children it forks afterwards. Pages that are not touched cost nothing.

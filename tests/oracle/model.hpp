@@ -1,4 +1,4 @@
-/// The oracle's model of one counter, in 40 lines. Told each command in the order in which Redis executed it, it says
+/// The oracle's model of one counter, in 40 lines. Given each command in the order in which Redis executed it, it says
 /// what the caller must have been answered and what the counter holds. It shares nothing with the library.
 /// Thread safety: none.
 #pragma once

@@ -15,7 +15,7 @@ class Monitor {
   /// `words` are valid during the call. Keys of the oracle hold nothing that MONITOR would escape.
   using OnCommand = std::function<void(std::string_view address, const std::vector<std::string_view>& words)>;
 
-  /// Returns once Redis records. What scripts call inside is left out: the script's own line tells all.
+  /// Returns once Redis records. Commands inside scripts are left out, because the script's own line is sufficient.
   Monitor(std::uint16_t port, OnCommand on_command);
   ~Monitor();
   Monitor(const Monitor&) = delete;

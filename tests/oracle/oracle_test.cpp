@@ -108,7 +108,7 @@ class Trial {
           std::chrono::duration<double>(Clock::now() - ran).count());
   }
 
-  /// Until every worker has ended, or none has done anything for long: then join() will tell.
+  /// Waits until every worker has ended, or none has made progress for long; then join() reports it.
   void conduct() {
     minute_starts_.assign(2, Clock::now());
     auto next_at = operations_ - kOperationsPerMinute;
@@ -128,7 +128,7 @@ class Trial {
     }
   }
 
-  /// Reads the counters of a minute that nobody charges any more: what was to be undone there has been.
+  /// Reads the counters of a minute that is no longer charged, after all its undos.
   void audit() {
     const auto minute = static_cast<std::size_t>(audited_minute_++);
     // A counter may have been begun by a clock that was a minute ahead.

@@ -160,7 +160,7 @@ void Replay::skip_silent(Worker& worker, const Command* command) {
       const bool too_large = entry.tokens > budget_of(entry.counter).limit;
       const bool remembered =
           what.counter == entry.counter && entry.tokens > what.left && entry.time_ms < what.until_ms;
-      if (entry.allowed || entry.remaining != Entry::kNotTold || (!too_large && !remembered)) {
+      if (entry.allowed || entry.remaining != Entry::kNotKnown || (!too_large && !remembered)) {
         disagree(Disagreement::kLocalDenial, where(worker));
       }
       ++counts_[too_large ? "denied: over the limit" : "denied: remembered"];
@@ -259,14 +259,14 @@ void Replay::apply(Worker& worker, const Command& command) {
   }
 }
 
-/// The model follows what was told, so that what is admitted too much is seen as such too.
+/// The model follows the recorded decisions, so that over-admission is detected too.
 void Replay::conclude(Worker& worker, bool allowed, std::int64_t used) {
   const Entry& entry = *worker.next;
   const std::int64_t limit = budget_of(entry.counter).limit;
   const std::int64_t remaining = std::clamp<std::int64_t>(limit - std::max<std::int64_t>(used, 0), 0, limit);
-  const bool told_allowed = entry.kind != Entry::kPeek || entry.tokens != Entry::kNotTold;
-  const bool answers_differ = told_allowed && entry.allowed != allowed;
-  if (answers_differ || entry.local || (entry.remaining != Entry::kNotTold && entry.remaining != remaining)) {
+  const bool was_allowed = entry.kind != Entry::kPeek || entry.tokens != Entry::kNotKnown;
+  const bool answers_differ = was_allowed && entry.allowed != allowed;
+  if (answers_differ || entry.local || (entry.remaining != Entry::kNotKnown && entry.remaining != remaining)) {
     disagree(Disagreement::kAnswer, where(worker) + ", " + std::to_string(entry.remaining) + " remaining, but it is " +
                                         (allowed ? "yes" : "no") + ", " + std::to_string(remaining) + " remaining");
   }

@@ -41,7 +41,7 @@ class Recorder {
 inline constexpr std::uint8_t kAuditor = kWorkers;  // reads counters while the others work, over the Unix socket
 
 enum class Disagreement : std::uint8_t {
-  kAnswer,        // a caller was told something else
+  kAnswer,        // the recorded decision differs
   kOverAdmitted,  // more than the limit was admitted in the life of a counter
   kLocalDenial,   // nothing that this process had seen bears it out
   kCommand,       // sent for no entry, or missing for one

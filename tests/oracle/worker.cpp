@@ -99,7 +99,7 @@ class Worker {
 
   void run() {
     while (!shared_.go) std::this_thread::sleep_for(1ms);
-    // This tells in the record which connection is whose.
+    // This identifies the worker of each connection in the record.
     static_cast<void>(limiters_[0].get_remaining("worker-" + std::to_string(number_)));
     while (shared_.operations_left.fetch_sub(1) > 0) {
       pass_time();
@@ -123,7 +123,7 @@ class Worker {
     Way way;
   };
 
-  /// A reservation, and what we know of it by ourselves.
+  /// A reservation, and our own record of its tokens.
   struct Held {
     Reservation reservation;
     Target target;
@@ -133,9 +133,9 @@ class Worker {
     std::uint32_t name = 0;         // under which it is settled once
     std::string operation_id = {};  // when that is the name
 
-    void add(std::int64_t tokens, const Decision& told, std::int64_t charged_minute) {
-      if (!told.allowed && told.source == Source::kRedis && held + earlier == 0) minute = charged_minute;
-      if (!told.allowed || tokens == 0) return;
+    void add(std::int64_t tokens, const Decision& decision, std::int64_t charged_minute) {
+      if (!decision.allowed && decision.source == Source::kRedis && held + earlier == 0) minute = charged_minute;
+      if (!decision.allowed || tokens == 0) return;
       if (charged_minute != minute) earlier += std::exchange(held, 0);
       minute = charged_minute;
       held += tokens;
@@ -188,14 +188,14 @@ class Worker {
             .tokens = tokens};
   }
   void write_nothing() { log_.write({}); }
-  void write_answer(Entry::Kind kind, Target target, std::int64_t tokens, const Decision& told,
+  void write_answer(Entry::Kind kind, Target target, std::int64_t tokens, const Decision& decision,
                     std::uint32_t name = 0) {
     Entry entry = make_entry(kind, target, minute_, tokens);
-    entry.allowed = told.allowed;
-    entry.local = told.source == Source::kLocal;
-    entry.remaining = told.remaining.value_or(Entry::kNotTold);
+    entry.allowed = decision.allowed;
+    entry.local = decision.source == Source::kLocal;
+    entry.remaining = decision.remaining.value_or(Entry::kNotKnown);
     entry.name = name;
-    if (told.remaining) seen_left(target) = *told.remaining;
+    if (decision.remaining) seen_left(target) = *decision.remaining;
     log_.write(entry);
   }
   /// `minute`: that the tokens were charged to. Those are given back there; excess is charged to the current one.
@@ -238,7 +238,7 @@ class Worker {
     if (dice_.one_in(2)) {
       return write_answer(Entry::kPeek, target, 0, limiter(target).peek(user_name(target.user)));
     }
-    Entry entry = make_entry(Entry::kPeek, target, minute_, Entry::kNotTold);
+    Entry entry = make_entry(Entry::kPeek, target, minute_, Entry::kNotKnown);
     entry.remaining = seen_left(target) = limiter(target).get_remaining(user_name(target.user));
     log_.write(entry);
   }
@@ -270,9 +270,9 @@ class Worker {
     const auto held = std::find_if(held_.begin(), held_.end(), [](const Held& one) { return one.name == 0; });
     if (held == held_.end()) return consume();
     const std::int64_t tokens = pick_tokens(held->target);
-    const Decision told = held->reservation.add(tokens);
-    write_answer(Entry::kCharge, held->target, tokens, told);
-    held->add(tokens, told, minute_);
+    const Decision decision = held->reservation.add(tokens);
+    write_answer(Entry::kCharge, held->target, tokens, decision);
+    held->add(tokens, decision, minute_);
   }
 
   void settle(Held held) {
@@ -304,7 +304,7 @@ class Worker {
     write_adjustment(target, minute_, tokens, 0);
   }
 
-  /// To whoever adopts it; half of the time it is settled here as well.
+  /// Passes the reservation's token to another worker; half of the time it is settled here as well.
   void send_token() {
     Letter& letter = shared_.letters.at(static_cast<std::size_t>(dice_.pick(0, 15)));
     int free = 0;

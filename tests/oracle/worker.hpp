@@ -1,4 +1,4 @@
-/// One process of the oracle: does random things to a few users, and writes down what it did and was told.
+/// One process of the oracle: makes random requests for a few users, and records requests and decisions.
 /// Thread safety: a worker is one thread; SharedState is for all processes.
 #pragma once
 

@@ -1,4 +1,4 @@
-/// What the two units of this program tell each other. Thread safety: plain values.
+/// Declarations that the two units of this program share. Thread safety: plain values.
 #pragma once
 
 namespace units {

@@ -94,7 +94,7 @@ TEST(OperationKey, IsNotACounterOfAnyUser) {
   }
 }
 
-// Everything that a hash tag may be made of, and what may confuse whoever looks for one.
+// All characters of a hash tag, and texts that a wrong search for one could mistake.
 const std::vector<std::string> kBraces{"",    "{",   "}",  "{}",     "}{",  "{{",    "}}",     "{}}",
                                        "{{}", "{a}", "{a", "a}",     "}a{", "{}{a}", "{a}{b}", "{{a}}",
                                        "a",   "{:",  ":}", "{}a{b}", "}{}", "{ }"};

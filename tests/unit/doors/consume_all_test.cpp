@@ -35,7 +35,7 @@ using Requests = std::vector<ConsumeRequest>;
 class ConsumeAll : public LimiterTest {
  protected:
   /// "yes 90, no 9, no ?": what was decided, and what remains where it is known.
-  static std::string told(const std::vector<Decision>& decisions) {
+  static std::string summary(const std::vector<Decision>& decisions) {
     std::string text;
     for (const Decision& decision : decisions) {
       if (!text.empty()) text += ", ";
@@ -57,7 +57,7 @@ TEST_F(ConsumeAll, SendsAllInOneRoundTrip) {
   expect_execute('[' + charge_of("a", 10) + ", " + charge_of("b", 1) + ", " + charge_of("c", 30) + ']',
                  {integer(10), integer(1), integer(100), integer(1), integer(30), integer(1)});
   const auto decisions = limiter().consume_all(Requests{{"a", 10}, {"b"}, {"c", 30}});
-  EXPECT_EQ(told(decisions), "yes 90, yes 0, yes 70");
+  EXPECT_EQ(summary(decisions), "yes 90, yes 0, yes 70");
   for (const Decision& decision : decisions) {
     EXPECT_EQ(decision.source, Source::kRedis);
     EXPECT_EQ(decision.limit, 100);
@@ -73,7 +73,7 @@ TEST_F(ConsumeAll, UndoesWhatIsDeniedAndOnlyThatInOnePost) {
   expect_execute('[' + charge_of("a", 10) + ", " + charge_of("b", 20) + ", " + charge_of("c", 30) + ']',
                  {integer(101), integer(1), integer(20), integer(1), integer(130), integer(1)});
   expect_post('[' + undo_of("a", 10) + ", " + undo_of("c", 30) + ']');
-  EXPECT_EQ(told(limiter().consume_all(Requests{{"a", 10}, {"b", 20}, {"c", 30}})), "no 9, yes 80, no 0");
+  EXPECT_EQ(summary(limiter().consume_all(Requests{{"a", 10}, {"b", 20}, {"c", 30}})), "no 9, yes 80, no 0");
 }
 
 TEST_F(ConsumeAll, IgnoresTheTokensOfItsOwnDenialsWhenItCharges) {
@@ -81,14 +81,14 @@ TEST_F(ConsumeAll, IgnoresTheTokensOfItsOwnDenialsWhenItCharges) {
       '[' + charge_of("a", 50) + ", " + charge_of("a", 10) + ", " + charge_of("b", 60) + ", " + charge_of("a", 1) + ']',
       {integer(140), integer(1), integer(150), integer(1), integer(60), integer(1), integer(151), integer(1)});
   expect_post('[' + undo_of("a", 50) + ", " + undo_of("a", 1) + ']');
-  EXPECT_EQ(told(limiter().consume_all(Requests{{"a", 50}, {"a", 10}, {"b", 60}, {"a", 1}})),
+  EXPECT_EQ(summary(limiter().consume_all(Requests{{"a", 50}, {"a", 10}, {"b", 60}, {"a", 1}})),
             "no 10, yes 0, yes 40, no 0");
 }
 
 TEST_F(ConsumeAll, IgnoresTheTokensOfItsOwnDenialsWhenItPeeks) {
   expect_execute('[' + charge_of("a", 50) + ", GET \"p:a:29453760\"]", {integer(140), integer(1), bulk("140")});
   expect_post('[' + undo_of("a", 50) + ']');
-  EXPECT_EQ(told(limiter().consume_all(Requests{{"a", 50}, {"a", 0}})), "no 10, yes 10");
+  EXPECT_EQ(summary(limiter().consume_all(Requests{{"a", 50}, {"a", 0}})), "no 10, yes 10");
 }
 
 TEST_F(ConsumeAll, DecidesLocallyWhatNeverFitsAndWhatIsRemembered) {
@@ -99,7 +99,7 @@ TEST_F(ConsumeAll, DecidesLocallyWhatNeverFitsAndWhatIsRemembered) {
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
 
   const auto decisions = limiter.consume_all(Requests{{"user", 101}, {"user", 20}, {"user", 11}});
-  EXPECT_EQ(told(decisions), "no ?, no ?, no ?");
+  EXPECT_EQ(summary(decisions), "no ?, no ?, no ?");
   EXPECT_EQ(decisions[0].retry_after, std::nullopt);
   EXPECT_EQ(decisions[1].retry_after, 60'000ms);
   for (const Decision& decision : decisions) EXPECT_EQ(decision.source, Source::kLocal);
@@ -114,13 +114,13 @@ TEST_F(ConsumeAll, PeeksFirstWhereADenialIsRememberedAndChargesWhatFits) {
   expect_execute("[GET \"p:user:29453760\", " + charge_of("b", 5) + ", GET \"p:user:29453760\"]",
                  {bulk("70"), integer(5), integer(1), bulk("70")});
   expect_execute('[' + charge_of("user", 25) + ']', {integer(95), integer(1)});
-  EXPECT_EQ(told(limiter.consume_all(Requests{{"user", 25}, {"b", 5}, {"user", 31}})), "yes 5, yes 95, no 30");
+  EXPECT_EQ(summary(limiter.consume_all(Requests{{"user", 25}, {"b", 5}, {"user", 31}})), "yes 5, yes 95, no 30");
 }
 
 TEST_F(ConsumeAll, RunsOneScriptEachUnderAtomicAdmission) {
   expect_execute("[EVALSHA admit \"p:a:29453760\" 10 100 60, EVALSHA admit \"p:b:29453760\" 20 100 60]",
                  {integer(10), integer(-91)});
-  EXPECT_EQ(told(limiter(atomic()).consume_all(Requests{{"a", 10}, {"b", 20}})), "yes 90, no 10");
+  EXPECT_EQ(summary(limiter(atomic()).consume_all(Requests{{"a", 10}, {"b", 20}})), "yes 90, no 10");
 }
 
 TEST_F(ConsumeAll, RemembersItsDenials) {
@@ -128,7 +128,7 @@ TEST_F(ConsumeAll, RemembersItsDenials) {
   expect_execute('[' + charge_of("user", 20) + ", " + charge_of("b", 1) + ']',
                  {integer(110), integer(1), integer(1), integer(1)});
   expect_post('[' + undo_of("user", 20) + ']');
-  EXPECT_EQ(told(limiter.consume_all(Requests{{"user", 20}, {"b"}})), "no 10, yes 99");
+  EXPECT_EQ(summary(limiter.consume_all(Requests{{"user", 20}, {"b"}})), "no 10, yes 99");
   expect_peek(90);
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
 }
@@ -150,7 +150,7 @@ TEST_F(ConsumeAll, RefusesOnlyTheRequestsWhoseArgumentsAreOutOfRange) {
   const std::string too_long(513, 'x');
   const auto decisions =
       limiter().consume_all(Requests{{"a"}, {""}, {too_long}, {"a", -1}, {"a", kMaxTokens + 1}, {"b", 2}});
-  EXPECT_EQ(told(decisions), "yes 99, no ?, no ?, no ?, no ?, yes 98");
+  EXPECT_EQ(summary(decisions), "yes 99, no ?, no ?, no ?, no ?, yes 98");
   for (std::size_t i = 1; i < 5; ++i) {
     EXPECT_EQ(decisions[i].failure, std::errc::invalid_argument);
     EXPECT_EQ(decisions[i].source, Source::kLocal);
@@ -165,7 +165,8 @@ TEST_F(ConsumeAll, TakesTheLongestIdsAndTheLargestNumbers) {
   expect_execute(
       '[' + charge_of(longest, 1) + ", INCRBY \"p:a:29453760\" 9007199254740991, EXPIRE \"p:a:29453760\" 60]",
       {integer(1), integer(1), integer(kMaxTokens), integer(1)});
-  EXPECT_EQ(told(limiter(config).consume_all(Requests{{longest}, {"a", kMaxTokens}})), "yes 9007199254740990, yes 0");
+  EXPECT_EQ(summary(limiter(config).consume_all(Requests{{longest}, {"a", kMaxTokens}})),
+            "yes 9007199254740990, yes 0");
 }
 
 TEST_F(ConsumeAll, RefusesAnOperationId) {
@@ -185,7 +186,7 @@ TEST_F(ConsumeAll, FailsForAllWhenTheRoundTripFailsAndThrowsUnderNoPolicy) {
   for (const FailurePolicy policy : {FailurePolicy::kThrow, FailurePolicy::kDeny, FailurePolicy::kAllow}) {
     EXPECT_CALL(*client_, execute).WillOnce(Return(testing::failure(Errc::kConnectFailed)));
     const auto decisions = limiter(with_policy(policy)).consume_all(Requests{{"a"}, {"b", 0}, {"c", 101}});
-    EXPECT_EQ(told(decisions), policy == FailurePolicy::kAllow ? "yes ?, yes ?, no ?" : "no ?, no ?, no ?");
+    EXPECT_EQ(summary(decisions), policy == FailurePolicy::kAllow ? "yes ?, yes ?, no ?" : "no ?, no ?, no ?");
     EXPECT_EQ(decisions[0].failure, Errc::kConnectFailed);
     EXPECT_EQ(decisions[1].failure, Errc::kConnectFailed);
     EXPECT_FALSE(decisions[2].failure);  // no round trip was needed
@@ -196,8 +197,9 @@ TEST_F(ConsumeAll, GrantsEachFromTheLocalShare) {
   EXPECT_CALL(*client_, execute).WillOnce(Return(testing::failure(Errc::kConnectFailed)));
   expect_post("[EVALSHA adjust \"p:a:29453760\" 6 60]");
   expect_post("[EVALSHA adjust \"p:b:29453760\" 5 60]");
-  EXPECT_EQ(told(limiter(with_policy(FailurePolicy::kLocalShare)).consume_all(Requests{{"a", 6}, {"a", 5}, {"b", 5}})),
-            "yes ?, no ?, yes ?");
+  EXPECT_EQ(
+      summary(limiter(with_policy(FailurePolicy::kLocalShare)).consume_all(Requests{{"a", 6}, {"a", 5}, {"b", 5}})),
+      "yes ?, no ?, yes ?");
 }
 
 TEST_F(ConsumeAll, FailsForOneWhenItsReplyIsAnError) {
@@ -205,7 +207,7 @@ TEST_F(ConsumeAll, FailsForOneWhenItsReplyIsAnError) {
                  {error("WRONGTYPE no"), integer(1), integer(2), integer(1), integer(3), error("OOM no")});
   expect_post('[' + undo_of("c", 3) + ']');
   const auto decisions = limiter().consume_all(Requests{{"a", 1}, {"b", 2}, {"c", 3}});
-  EXPECT_EQ(told(decisions), "no ?, yes 98, no ?");
+  EXPECT_EQ(summary(decisions), "no ?, yes 98, no ?");
   EXPECT_EQ(decisions[0].failure, Errc::kWrongType);
   EXPECT_EQ(decisions[2].failure, Errc::kOutOfMemory);
 }
@@ -214,7 +216,7 @@ TEST_F(ConsumeAll, FailsForThoseWhoseRepliesAreMissing) {
   EXPECT_CALL(*client_, execute).WillOnce(Return(replies({integer(1), integer(1), integer(2)})));
   expect_post('[' + undo_of("b", 2) + ']');
   const auto decisions = limiter().consume_all(Requests{{"a", 1}, {"b", 2}, {"c", 3}});
-  EXPECT_EQ(told(decisions), "yes 99, no ?, no ?");
+  EXPECT_EQ(summary(decisions), "yes 99, no ?, no ?");
   EXPECT_EQ(decisions[1].failure, Errc::kProtocol);
   EXPECT_EQ(decisions[2].failure, Errc::kProtocol);
 }
@@ -225,7 +227,7 @@ TEST_F(ConsumeAll, CorrectsEachChargeWhoseReplyComesLate) {
   EXPECT_CALL(*client_, execute)
       .WillOnce(DoAll(SaveArg<0>(&batch), SaveArg<2>(&late), Return(testing::failure(Errc::kTimeout, true))));
   RedisRateLimiter limiter = this->limiter();
-  EXPECT_EQ(told(limiter.consume_all(Requests{{"a", 1}, {"b", 0}, {"c", 3}})), "no ?, no ?, no ?");
+  EXPECT_EQ(summary(limiter.consume_all(Requests{{"a", 1}, {"b", 0}, {"c", 3}})), "no ?, no ?, no ?");
   EXPECT_CALL(*client_, stats);
   const Stats stats = limiter.stats();
   EXPECT_EQ(stats.in_doubt, 2U);
@@ -242,7 +244,7 @@ TEST_F(ConsumeAll, CountsTheUndosThatAreNotDelivered) {
     handler->handle(*client_, batch, replies({integer(100), error("ERR no")}));
   });
   RedisRateLimiter limiter = this->limiter();
-  EXPECT_EQ(told(limiter.consume_all(Requests{{"a", 10}, {"b", 20}})), "no 0, no 0");
+  EXPECT_EQ(summary(limiter.consume_all(Requests{{"a", 10}, {"b", 20}})), "no 0, no 0");
   EXPECT_EQ(limiter.undelivered().batches, 1U);
   EXPECT_EQ(limiter.undelivered().tokens, 20U);
 }
@@ -250,7 +252,7 @@ TEST_F(ConsumeAll, CountsTheUndosThatAreNotDelivered) {
 TEST_F(ConsumeAll, CountsEachDecision) {
   expect_execute('[' + charge_of("a", 10) + ']', {integer(10), integer(1)});
   RedisRateLimiter limiter = this->limiter();
-  EXPECT_EQ(told(limiter.consume_all(Requests{{"a", 10}, {"a", 101}, {""}})), "yes 90, no ?, no ?");
+  EXPECT_EQ(summary(limiter.consume_all(Requests{{"a", 10}, {"a", 101}, {""}})), "yes 90, no ?, no ?");
   EXPECT_CALL(*client_, stats);
   const Stats stats = limiter.stats();
   EXPECT_EQ(stats.allowed.by_redis, 1U);
@@ -262,7 +264,7 @@ TEST_F(ConsumeAll, DeniesRequestsForWhichAnInjectedClientThrows) {
   RedisRateLimiter limiter = this->limiter();
   for (const std::errc failure : {std::errc::not_enough_memory, std::errc::io_error}) {
     const auto decisions = limiter.consume_all(Requests{{"a"}, {"b", 101}});
-    EXPECT_EQ(told(decisions), "no ?, no ?");
+    EXPECT_EQ(summary(decisions), "no ?, no ?");
     EXPECT_EQ(decisions[0].failure, failure);
     EXPECT_FALSE(decisions[1].failure);
   }

@@ -48,17 +48,17 @@ TEST_F(LimiterEventsTest, ReportTheFallbackUnderEveryPolicyAndFromEveryFunction)
     RateLimitConfig config = observed(policy);
     config.local_share = 0;
     RedisRateLimiter limiter = this->limiter(config);
-    const std::vector<std::function<void()>> doors{
+    const std::vector<std::function<void()>> functions{
         [&] { static_cast<void>(limiter.check_and_consume("user", 10)); },
         [&] { static_cast<void>(limiter.try_consume("user", 10)); },
         [&] { static_cast<void>(limiter.reserve("user", 10)); },
         [&] { static_cast<void>(limiter.peek("user")); },
         [&] { limiter.get_remaining("user"); },
     };
-    for (const auto& door : doors) {
+    for (const auto& function : functions) {
       expect_failure(kNotSent);
       try {
-        door();
+        function();
       } catch (const ConnectionError&) {
       }
       EXPECT_THAT(reported(), ElementsAre("fallback entered" + kGone));

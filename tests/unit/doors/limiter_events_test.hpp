@@ -71,7 +71,7 @@ class LimiterEventsTest : public LimiterTest {
     expect_post_that_ends_in(end);
     EXPECT_FALSE(limiter.check_and_consume("user", 60));
   }
-  /// A charge of 10 that is lost for good, and whose repair ends so.
+  /// Makes a charge of 10 whose reply never comes, and whose repair fails likewise.
   void lose_and_repair(RedisRateLimiter& limiter, const BatchResult& end) {
     EXPECT_CALL(*client_, execute)
         .WillOnce([this](const CommandBatch& batch, auto, const std::shared_ptr<ReplyHandler>& late) {

@@ -135,7 +135,7 @@ TEST_F(LimiterEventsTest, AreDeliveredAtTheEndOfTheNextCall) {
       },
   };
   for (const auto& call : calls) {
-    // Another limiter on the same client reads this one's reply: nothing of this one is told from there.
+    // Another limiter on the same client reads this one's reply: its calls deliver no events of this limiter.
     std::shared_ptr<ReplyHandler> handler;
     CommandBatch batch;
     expect_charge(60, 60);

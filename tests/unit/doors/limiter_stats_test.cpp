@@ -349,7 +349,7 @@ TEST_F(LimiterStats, CountNoReservationAsDroppedThatHasEnded) {
   const std::string token = limiter.reserve("user", 10).token();
   EXPECT_EQ(moved(limiter), "allowed by redis 3");
 
-  static_cast<void>(limiter.adopt(token));  // whoever adopts one is to settle it
+  static_cast<void>(limiter.adopt(token));  // the adopting process must settle it
   EXPECT_EQ(moved(limiter), "dropped 1");
   static_cast<void>(limiter.adopt(token).token());
   EXPECT_EQ(moved(limiter), "");

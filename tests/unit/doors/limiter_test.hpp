@@ -1,4 +1,4 @@
-/// What the tests of the door share: a strict mock as the client, a clock that stands still, and batches as text.
+/// The fixture of the limiters' tests: a strict mock as the client, a manual clock, and batches as text.
 /// Thread safety: one thread.
 #pragma once
 

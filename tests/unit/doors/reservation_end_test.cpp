@@ -1,4 +1,4 @@
-// Reservations when Redis cannot be asked, when several settle the same, and when they are handed to other processes.
+// Reservations when Redis gives no reply, when several settle the same one, and when other processes adopt them.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -155,7 +155,7 @@ TEST(ReservationToken, PrintsNoSecretInAnyRejection) {
   }
 }
 
-// Whoever holds the secret, or knows the library where there is none, can sign what no Reservation would make.
+// With the secret, or without any secret configured, a program can sign fields that no Reservation would make.
 TEST(ReservationToken, IsRejectedWithFieldsOutOfRangeAlthoughItsTagFits) {
   const std::string id = ReservationToken::random_id();
   for (const ReservationToken& forged :

@@ -338,7 +338,7 @@ TEST_F(ExchangeQueueTest, IsBoundedSeparatelyForCallsAndPosts) {
   CommandBatch refused = get_;
   std::shared_ptr<ReplyHandler> handler;
   EXPECT_FALSE(queue_.add_post(refused, kSerial, bytes_of(get_), handler).has_value());
-  EXPECT_EQ(refused.size(), 1U);  // untouched, so that its handler can be told of it
+  EXPECT_EQ(refused.size(), 1U);  // unchanged, so that its handler can be called
   CommandBatch expiry;
   expiry.expire("k", std::chrono::seconds{60});
   for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) {
