@@ -50,7 +50,7 @@ class Arguments {
     throw std::invalid_argument(fmt::format("{}={}: must be one of {}", key, found->second, fmt::join(choices, ", ")));
   }
 
-  /// After all were asked for: refuses what is none of them.
+  /// Called after all arguments were read: refuses unknown ones.
   void refuse_others() const {
     for (const auto& [key, value] : given_) {
       if (std::find(known_.begin(), known_.end(), key) != known_.end()) continue;

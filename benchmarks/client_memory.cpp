@@ -1,6 +1,6 @@
-// That a client's memory does not grow with the number of users: what this process has of it after 1000 distinct users,
-// 10 000 and so on, on private redis-servers. First all are allowed; then each asks twice, with a limit of one token,
-// and denials are what the deny memory stores. Before that: what one user takes in Redis, next to the bare key.
+// Shows that a client's memory does not grow with the number of users: the memory of this process after 1000 distinct
+// users, 10 000 and so on, on private redis-servers. First all are allowed; then each asks twice, with a limit of one
+// token, and denials are what the deny memory stores. Before that: what one user takes in Redis, next to the bare key.
 // Usage: client_memory [users=10000000] [threads=64]         Prints JSON.
 #include <fmt/format.h>
 #include <malloc.h>

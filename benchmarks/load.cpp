@@ -124,8 +124,8 @@ LimiterCounters call_again_and_again(const Call& call, const Window& window) {
   return counters;
 }
 
-/// The timetable stands, however long a call takes: one that comes late has waited. What is due within the window and
-/// could not even begin in it counts with the time that it had waited, and no decision.
+/// Calls are due at fixed times, however long each takes, so that a delayed call counts its waiting time as latency. A
+/// call that is due within the window and does not begin in it counts with its waiting time, and without a decision.
 LimiterCounters call_when_due(const Call& call, const Window& window, Clock::duration offset,
                               Clock::duration interval) {
   ::prctl(PR_SET_TIMERSLACK, 1UL);  // ns: or else sleeps end up to 50 us late
@@ -149,12 +149,12 @@ struct Measured {
   double redis_us = 0;  // of CPU per decision
 };
 
-/// The time on a CPU that the process has had.
+/// The CPU time that the process has used.
 std::chrono::nanoseconds cpu_time(pid_t process) {
   clockid_t clock{};
   timespec time{};
   if (::clock_getcpuclockid(process, &clock) != 0 || ::clock_gettime(clock, &time) != 0) {
-    throw std::runtime_error("the CPU time of redis-server is not to be had");
+    throw std::runtime_error("cannot read the CPU time of redis-server");
   }
   return std::chrono::seconds{time.tv_sec} + std::chrono::nanoseconds{time.tv_nsec};
 }

@@ -109,7 +109,7 @@ void deny_memory(benchmark::State& state) {
 }
 BENCHMARK(deny_memory);
 
-/// All that a caller pays who asks again and again for what cannot fit. Once per minute there is a round trip or two.
+/// The cost of repeated requests that cannot fit. Once per minute there are one or two round trips.
 void remembered_denial(benchmark::State& state) {
   static RedisRateLimiter limiter{"memory://", {.max_tokens_per_minute = 1, .deny_memory = std::chrono::minutes{1}}};
   const std::string user = make_users(16)[static_cast<std::size_t>(state.thread_index())];

@@ -1,4 +1,4 @@
-// What an outage costs the handlers: 64 threads under kAllow on one client while redis-server is frozen (SIGSTOP).
+// The cost of an outage for the handlers: 64 threads under kAllow on one client while redis-server is frozen (SIGSTOP).
 // Printed per round: how long the circuit breaker took to open; then, until the server is back, the calls and their
 // latency; how long after its return the first decision through Redis came; and by how much any call of the round
 // outlived the command timeout (250 ms).

@@ -20,7 +20,7 @@ namespace {
 
 using tests::PlainLimiter;
 
-/// Patient, so that a machine that stalls makes a slow call and no failed one.
+/// Long timeouts, so that a stalled machine causes a slow call and not a failed one.
 constexpr std::chrono::seconds kTimeout{20};
 
 void check(bool as_expected) {

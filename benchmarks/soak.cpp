@@ -218,7 +218,7 @@ std::int64_t open_descriptors() {
   return std::distance(begin(all), end(all)) - 1;  // without the one that reads the folder
 }
 
-/// What is looked at for growth, at the end of a line.
+/// The figures that are checked for growth, at the end of a line.
 struct Sample {
   std::int64_t resident_kb = 0;
   std::int64_t keys = 0;  // the most that were seen in its time

@@ -1,4 +1,4 @@
-/// Who asks, and whether it is to be allowed: one token each, of users whose budgets are never used up and of users
+/// The requests and their expected decisions: one token each, of users whose budgets are never used up and of users
 /// whose budgets are, in this minute and the next. Thread safety: Users is immutable; a Queue belongs to one thread.
 #pragma once
 

@@ -1,4 +1,4 @@
-# What `cmake --install` lays down: headers, libraries, the CMake package and the pkg-config file. All relocatable.
+# The files that `cmake --install` installs: headers, libraries, the CMake package and the pkg-config file. All relocatable.
 include(CMakePackageConfigHelpers)
 
 set(package_dir "${CMAKE_INSTALL_LIBDIR}/cmake/tollgate")
@@ -42,7 +42,7 @@ if(TollgateHiredis_LIBRARY)
   endif()
 endif()
 
-# With a static library all that it needs stands in the public fields, so that it links with and without --static.
+# With a static library all its dependencies are in the public fields, so that it links with and without --static.
 set(pc_private ".private")
 if(is_static)
   set(pc_private "")

@@ -9,7 +9,7 @@ int main(int argc, char** argv) {
   try {
     tollgate::RedisRateLimiter limiter{argc > 1 ? argv[1] : "memory://", {.max_tokens_per_minute = 1'000}};
 
-    // What has come in since the event loop's last turn. Each is decided on its own merits.
+    // Requests since the last iteration of the event loop. Each is decided independently.
     const std::vector<tollgate::ConsumeRequest> waiting{{"alice", 700}, {"bob", 1'500}, {"alice", 400}, {"alice", 300}};
     const std::vector<tollgate::Decision> decisions = limiter.consume_all(waiting);
     for (std::size_t i = 0; i < waiting.size(); ++i) {

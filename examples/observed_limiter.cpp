@@ -21,7 +21,7 @@ class Log final : public tollgate::Observer {
   }
 };
 
-/// As your metrics endpoint would print them: counters only grow, and who scrapes takes the differences.
+/// As your metrics endpoint would print them: counters only grow, and the scraper computes differences.
 void print_metrics(const tollgate::Stats& stats) {
   const auto print = [](std::string_view name, std::string_view labels, std::uint64_t value) {
     std::cout << "tollgate_" << name << labels << ' ' << value << '\n';

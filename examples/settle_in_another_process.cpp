@@ -26,7 +26,7 @@ void work(const char* url, int in) {
   tollgate::RedisRateLimiter limiter{url, config()};
   limiter.adopt(token).settle(120);
   limiter.adopt(token).settle(999);  // a retry of the job: settled already, no effect
-}  // what was posted is delivered before the limiter's client is gone
+}  // posts are delivered before the limiter's client is destroyed
 
 }  // namespace
 

@@ -43,7 +43,7 @@ class ClientFaults : public FaultTest {
   }
 };
 
-// ---- a socket that takes no more ----------------------------------------------------------------------------------
+// ---- a socket with a full send buffer -----------------------------------------------------------------------------
 
 TEST_F(ClientFaults, ABatchLargerThanTheSocketHoldsIsSentToItsEnd) {
   const auto client = connect(server_.unix_url(), kPatient);

@@ -50,7 +50,7 @@ TEST_F(ClientProcesses, AForkedChildMakesAConnectionOfItsOwn) {
   EXPECT_EQ(status, 0);
   for (int i = 0; i < 100; ++i) ASSERT_TRUE(limiter.check_and_consume("u", 1));
   EXPECT_EQ(limiter.get_remaining("u"), kLimit - 201);
-  EXPECT_EQ(info("stats", "total_connections_received") - connections, 2);  // the child's, and the one that asks
+  EXPECT_EQ(info("stats", "total_connections_received") - connections, 2);  // the child's, and that of this query
 }
 
 TEST_F(ClientProcesses, AForkAmidBusyThreadsLeavesTheChildAWorkingLimiter) {

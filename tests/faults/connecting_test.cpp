@@ -124,7 +124,7 @@ TEST_F(Connecting, ANameThatDoesNotResolveIsATypedErrorByTheDeadline) {
 }
 
 TEST_F(Connecting, AServerThatDoesNotSpeakRespIsDisconnected) {
-  // A listener that answers anything with something that is no RESP.
+  // A server whose replies are not RESP.
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;

@@ -43,7 +43,7 @@ CommandBatch charge_of(const std::string& key, std::int64_t tokens) {
 
 class ConnectionPoolOrder : public FaultTest {
  protected:
-  /// Until several connections stand.
+  /// Waits until several connections are established.
   void warm_up(RedisClient& client, const std::function<bool()>& warm) {
     std::atomic<bool> stop{false};
     std::vector<std::thread> threads;
@@ -198,7 +198,7 @@ TEST_F(ConnectionPoolOrder, AReusedExchangeIsNotMistakenForTheFinishedOne) {
   server_.resume();  // the driver reads two answers, and sends its script until 500 ms; the waiter leaves at 450 ms
   std::this_thread::sleep_until(start + 470ms);
   const auto late = std::make_shared<CountingHandler>();
-  const BatchResult next = call("next", start + 600ms, late);  // sent from 500 to 800 ms, and given up amid that
+  const BatchResult next = call("next", start + 600ms, late);  // sent from 500 to 800 ms, and given up meanwhile
   EXPECT_TRUE(next.failure.may_have_executed);
   std::this_thread::sleep_until(start + 850ms);
   send_lasts_ms = 0;

@@ -13,8 +13,8 @@ using Clock = std::chrono::steady_clock;
 
 class ConnectionPoolFaults : public FaultTest {
  protected:
-  /// So many threads at once, each of whom makes `calls` calls, for a user of its own. Returns how many were not
-  /// allowed.
+  /// Runs `threads` threads at once, each of which makes `calls` calls for a user of its own. Returns how many calls
+  /// were not allowed.
   static int refused(RedisRateLimiter& limiter, int threads, int calls) {
     std::atomic<int> refused{0};
     std::latch start{threads};
@@ -70,7 +70,7 @@ TEST_F(ConnectionPoolFaults, NoCallFailsWhenRedisTakesNoMoreClients) {
     EXPECT_EQ(limiter.stats().client.connects, 1U);
     EXPECT_EQ(limiter.stats().client.failed, 0U);
   }
-  EXPECT_TRUE(soon([&] {  // also for our own last look
+  EXPECT_TRUE(soon([&] {  // repeated, because the last query itself is counted
     try {
       return server_.command({"CONFIG", "SET", "maxclients", "100"}).text() == "OK";
     } catch (const std::runtime_error&) {

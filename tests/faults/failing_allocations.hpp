@@ -1,4 +1,4 @@
-/// A global operator new that fails on demand, for the thread that asks for it. Link failing_allocations.cpp.
+/// A global operator new that fails on demand, for the requesting thread. Link failing_allocations.cpp.
 /// Thread safety: each thread has a count of its own.
 #pragma once
 

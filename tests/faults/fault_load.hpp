@@ -1,8 +1,8 @@
-/// The load of the fault suite, and its account. Processes of several threads each ask for a few users' budgets, by
-/// both admissions, and record their decisions; meanwhile a test causes a fault.
+/// The load of the fault suite, and its account. Processes of several threads each charge a few users' budgets, by both
+/// admissions, and record their decisions; meanwhile a test causes a fault.
 ///
 /// Users come and go: at each moment two budgets are in use, so that some are exhausted before a fault, some during it
-/// and some after. Time stands still in one minute: a budget is one life of a key, unless Redis loses it.
+/// and some after. The clock stays in one minute: a budget is one life of a key, unless Redis loses the key.
 /// Thread safety: Account and Caller are for all threads and processes, FaultLoad for the test's thread.
 #pragma once
 

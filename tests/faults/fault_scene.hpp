@@ -1,4 +1,4 @@
-/// A fault of the suite and the scene that it happens in: a server, the load on it, and what stands between them.
+/// A fault of the suite and its environment: a server, the load on it, and the gate between them.
 /// Thread safety: one thread.
 #pragma once
 
@@ -38,7 +38,7 @@ struct Fault {
 
 inline void PrintTo(const Fault& fault, std::ostream* out) { *out << fault.what; }
 
-/// A server, the load, and what stands between them.
+/// A server, the load, and the gate between them.
 class Scene {
  public:
   explicit Scene(const Fault& fault) : fault_(fault), server_(fault.server_arguments) {}

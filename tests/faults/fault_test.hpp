@@ -1,5 +1,5 @@
-/// What the fault tests share: a private server, a gate before it, time that stands still, and a last look for keys
-/// that would never expire.
+/// The fixture of the fault tests: a private server, a gate before it, a manual clock, and a final check for keys
+/// without expiry.
 /// Thread safety: one test.
 #pragma once
 

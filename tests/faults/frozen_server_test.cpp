@@ -1,5 +1,5 @@
-// A server that answers no more although its connections stand (SIGSTOP): calls end by their deadline, and what Redis
-// executes late is undone.
+// A server that stops answering while its connections stay open (SIGSTOP): calls end by their deadline, and charges
+// that Redis executes late are undone.
 
 #include <fcntl.h>
 

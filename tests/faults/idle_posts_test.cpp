@@ -9,7 +9,7 @@ namespace {
 
 class IdlePosts : public FaultTest {
  protected:
-  /// Whether the counter stands at `tokens` within a second; no call is made meanwhile.
+  /// Whether the counter reaches `tokens` within a second; no call is made meanwhile.
   [[nodiscard]] bool stands_at_without_a_call(std::int64_t tokens, std::chrono::milliseconds within = 1s) const {
     const auto end = std::chrono::steady_clock::now() + within;
     while (counter("u") != tokens) {

@@ -1,4 +1,4 @@
-// Processes killed with SIGKILL at random moments, amid calls of every kind: nothing is admitted beyond the limit,
+// Processes killed with SIGKILL at random moments, during calls of every kind: nothing is admitted beyond the limit,
 // every counter equals the recorded decisions plus what the kills left in doubt, and every key expires.
 //
 // Environment: TOLLGATE_KILLS_SEED sets the seed. It repeats what is tried and when it is killed, not the interleaving.
@@ -41,7 +41,7 @@ const ClientOptions kPatient{.connect_timeout = 30s, .command_timeout = 30s};
 
 std::string name_of(int user) { return "user-" + std::to_string(user); }
 
-/// All is one window: the minute stands still, and only the memory of denials sees time pass.
+/// A clock that stays in one minute, so that there is one window; only the steady time advances.
 class StandingMinute final : public Clock {
  public:
   [[nodiscard]] std::chrono::system_clock::time_point now() const noexcept override {

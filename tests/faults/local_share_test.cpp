@@ -94,7 +94,7 @@ TEST_F(LocalShareFaults, AFleetExceedsTheLimitByAtMostItsSharesInAnOutage) {
     ASSERT_TRUE(back(limiters[process]));
     ASSERT_TRUE(clients[process]->drain(std::chrono::steady_clock::now() + 5s));
   }
-  // What was on its way when the gate cut or refused is in doubt, and said to be.
+  // Calls in flight when the gate cut or refused are in doubt, and are reported so.
   std::int64_t undelivered = 0;
   for (const RedisRateLimiter& limiter : limiters) {
     undelivered += static_cast<std::int64_t>(limiter.undelivered().tokens);

@@ -21,7 +21,7 @@ int numeric_loopback(GetAddrInfo real, const char* service, addrinfo** found) {
 
 }  // namespace
 
-// The program's own, found before the C library's, to whom it leaves every other name.
+// The program's getaddrinfo() is linked before the C library's, to which it passes every other name.
 extern "C" int getaddrinfo(const char* name, const char* service, const addrinfo* hints, addrinfo** found) {
   static const auto real = reinterpret_cast<GetAddrInfo>(::dlsym(RTLD_NEXT, "getaddrinfo"));
   const std::string host = name != nullptr ? name : "";

@@ -13,7 +13,7 @@ namespace tollgate::tests {
 constexpr std::string_view kSlowName = "slow.tollgate.test";
 constexpr std::chrono::milliseconds kSlowNameTakes{600};
 
-/// With the number of a port behind it: a name of two addresses, 127.0.0.1 at that port before the one asked for.
+/// With the number of a port behind it: a name of two addresses, 127.0.0.1 at that port before the requested one.
 constexpr std::string_view kDeadFirstName = "dead-first.tollgate.test-";
 
 }  // namespace tollgate::tests

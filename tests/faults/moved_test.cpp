@@ -1,5 +1,5 @@
-// A plain redis:// URL that leads to one node of a Redis Cluster: MOVED is no outage, so no policy lets the request
-// pass, and the failure says which URL to use.
+// A plain redis:// URL of one node of a Redis Cluster: MOVED is not an outage, so no policy admits the request, and the
+// failure names the URL to use.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

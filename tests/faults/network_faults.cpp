@@ -62,7 +62,7 @@ void announce_too_much(Scene& scene) {
   insert(scene, "*1000000000\r\n");
   scene.gate().insert_into_replies("$500000000\r\n");
   scene.lasts(300ms);
-  scene.gate().cut();  // until then it is no more than a reply that takes long
+  scene.gate().cut();  // until then it is only a slow reply
   scene.recovers();
 }
 

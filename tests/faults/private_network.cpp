@@ -42,7 +42,7 @@ void replace_file(const std::string& path, const std::string& text) {
   check(mounted, "mount over " + path);
 }
 
-/// A socket to ask the kernel about interfaces.
+/// A socket to query interfaces from the kernel.
 class ControlSocket {
  public:
   explicit ControlSocket(int family) : descriptor_(::socket(family, SOCK_DGRAM | SOCK_CLOEXEC, 0)) {

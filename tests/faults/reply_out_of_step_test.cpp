@@ -1,15 +1,14 @@
-// A connection that has lost a reply, or has one too many, is out of step: each caller would be given another's answer.
-// It is noticed by the first reply that cannot answer the command whose turn it is, and given up.
+// A connection that has lost a reply, or has one too many, is out of step: each caller would get the reply to another
+// call. It is detected by the first reply that does not fit its command, and then closed.
 //
-// What stays unnoticed, each for as long as nothing else gives the connection away (the next denial does: its undo is
-// signed), and only what passes for an answer in kind and range:
-// - kPipelined: whole pairs of INCRBY and EXPIRE lost, doubled or swapped; one reply lost or invented directly before a
+// Not detected are the following, until another check fails (the undo of the next denial does, which has a serial
+// number), and only where type and range of the wrong reply fit the command:
+// - kPipelined: whole pairs of INCRBY and EXPIRE lost, doubled or swapped; one reply lost or added directly before a
 //   counter of 0 or 1, which the EXPIRE before it could have answered; replies altered in place;
-// - what only looks: the values of GET lost, doubled or swapped;
-// - error replies, which carry no serial number: they make another's call fail. One of them is acted upon: when the
-// answer
-//   of a script is lost and the next reply is NOSCRIPT, that script is sent again though it was run.
-// In kAtomic nothing is granted but by the answer to that very call.
+// - reads: the values of GET lost, doubled or swapped;
+// - error replies, which have no serial number: they make another call fail. When the reply to a script is lost and the
+//   next reply is NOSCRIPT, that script is sent again although it was executed.
+// In kAtomic a request is granted only by the reply to its own call.
 
 #include <atomic>
 
@@ -22,8 +21,8 @@ class ReplyOutOfStep : public FaultTest, public ::testing::WithParamInterface<Ad
  protected:
   ReplyOutOfStep() { config_.admission = GetParam(); }
 
-  /// One thread asks for a user whose budget is spent, another for one whose budget is not, while replies are falsified
-  /// again and again.
+  /// One thread charges a user whose budget is spent, another a user whose budget is not, while replies are repeatedly
+  /// falsified.
   int grants_to_a_spent_budget(const std::function<void()>& falsify) {
     RedisRateLimiter limiter{connect(gate_.url(), kQuick), config_};
     EXPECT_TRUE(limiter.check_and_consume("spent", kLimit));

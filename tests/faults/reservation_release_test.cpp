@@ -1,5 +1,5 @@
 // A reservation that is the last owner of its limiter: neither settle() nor its destructor waits for Redis, and what
-// was posted before arrives once Redis goes on.
+// was posted before arrives once Redis resumes.
 
 #include <optional>
 
@@ -10,7 +10,7 @@ namespace {
 
 class ReservationRelease : public FaultTest {
  protected:
-  /// A reservation of 5000 tokens of user u whose limiter is gone.
+  /// A reservation of 5000 tokens of user u whose limiter has been destroyed.
   [[nodiscard]] Reservation last_owner() const {
     RedisRateLimiter limiter{connect(server_.url(), {.connect_timeout = 1s, .command_timeout = 1s}), config()};
     limiter.record("other", 1);  // Redis has the script

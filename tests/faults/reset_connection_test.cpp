@@ -1,5 +1,5 @@
-// A proxy that closes the connection at SCAN: reset() fails, and says what it did before; the calls of other threads
-// are not in doubt, for reset's commands go over a connection that carries no charge.
+// A proxy that closes the connection at SCAN: reset() fails, and its error names what was deleted before; the calls of
+// other threads are not in doubt, because reset's commands have a connection that carries no charge.
 
 #include <atomic>
 #include <vector>

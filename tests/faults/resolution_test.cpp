@@ -49,7 +49,7 @@ std::string url_of(const std::string& host, const RedisServer& server) {
   return "redis://" + host + ":" + std::to_string(server.port()) + "?connect_timeout_ms=20000&command_timeout_ms=20000";
 }
 
-/// A look-up asks two: one for an IPv4 address and one for an IPv6 address.
+/// A look-up sends two queries: one for an IPv4 address and one for an IPv6 address.
 void wait_for_questions(const NameServer& name_server, int count) {
   const auto deadline = std::chrono::steady_clock::now() + 10s;
   while (name_server.questions() < count && std::chrono::steady_clock::now() < deadline) {
@@ -119,7 +119,7 @@ TEST(Resolution, QueriesASilentNameServerOnceForAllClients) {
   });
 }
 
-// The thread that looks a name up is not in a forked child, which would wait for it in vain.
+// A forked child does not have the thread that looks a name up, and must not wait for it.
 TEST(Resolution, LooksANameUpAgainInAForkedChild) {
   run_in_a_process([] {
     enter_private_network("127.0.0.1 localhost\n");

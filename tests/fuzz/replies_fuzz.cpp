@@ -1,6 +1,5 @@
-// What the algorithms make of replies: whatever Redis, or something that passes for it, answers, nothing is allowed
-// unless a complete answer says that it fits, nothing is undone that was not charged, and no key of another user is
-// deleted.
+// The algorithms on arbitrary replies: nothing is allowed unless a complete reply shows that it fits, nothing is undone
+// that was not charged, and no key of another user is deleted.
 #include <chrono>
 #include <limits>
 #include <optional>
@@ -22,7 +21,7 @@ using decisions::PolicyAnswer;
 using decisions::Request;
 using decisions::ResetScan;
 
-constexpr std::string_view kUserData = "<user data>";  // stands in every error reply, and must not show
+constexpr std::string_view kUserData = "<user data>";  // in every error reply; must not appear in messages
 
 /// Often one of the numbers at which something changes.
 std::int64_t number(Input& input, std::int64_t limit) {

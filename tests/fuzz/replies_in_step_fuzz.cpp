@@ -1,6 +1,6 @@
-// The queue of exchanges, and a stream of replies that was falsified on the way: whatever is lost, doubled, swapped or
-// invented, a call that is answered is answered with its own reply, or with an error. Of pipelined charges this is
-// asked only for one reply lost or invented among counters that EXPIRE cannot answer; more cannot be noticed.
+// The queue of exchanges with a falsified stream of replies: whichever replies are lost, doubled, swapped or added, a
+// call that is answered gets its own reply, or an error. For pipelined charges this is checked only for one reply lost
+// or added among counters that EXPIRE cannot return, because more cannot be detected.
 #include <cstddef>
 #include <memory>
 #include <string>
@@ -18,7 +18,7 @@ namespace {
 
 constexpr std::int64_t kLeastCounter = 2;
 
-/// What one call asked, and what Redis says to it: every counter is another.
+/// One call and the replies of Redis to it; every counter differs.
 struct Call {
   CommandBatch batch;
   Serial serial = 0;

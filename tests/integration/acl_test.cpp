@@ -1,4 +1,4 @@
-// The rights that docs/reliability.md says tollgate needs are enough for all that it does, and none is too many.
+// The rights that docs/reliability.md lists are sufficient for all functions of tollgate, and each is needed.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

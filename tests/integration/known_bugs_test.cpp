@@ -192,7 +192,7 @@ TEST_P(KnownBugs, I_AThousandCallsUseOneConnection) {
   const auto before = connections();
   RedisRateLimiter limiter{new_client(), config()};
   for (int i = 0; i < 1000; ++i) ASSERT_TRUE(limiter.check_and_consume("u", 1));
-  EXPECT_EQ(connections() - before, 2);  // the limiter's, and the one that asks now
+  EXPECT_EQ(connections() - before, 2);  // the limiter's, and that of this query
 }
 
 TEST_P(KnownBugs, I_AFrozenRedisDelaysNoCallPastTheCommandTimeout) {

@@ -1,5 +1,5 @@
 // What a limiter does, as one body of tests, run in four settings: over memory:// and over a real redis-server, with
-// either admission. Time stands still unless a test moves it, so no window changes in the middle.
+// either admission. The clock advances only when a test moves it, so no window ends during a test.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -72,7 +72,7 @@ class StoreTest : public ::testing::Test {
   /// Undo and settle are posted: another caller sees them for certain once they have been answered.
   void let_posts_arrive() { EXPECT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s)); }
 
-  /// What the counter of this minute holds, asked for past the limiter; nothing = there is none.
+  /// The counter of this minute, read without the limiter; nothing = there is none.
   [[nodiscard]] std::optional<std::int64_t> counter(std::string_view user_id) {
     return counter_in(user_id, decisions::unix_minute(clock_->now()));
   }
@@ -837,7 +837,7 @@ TEST_P(OperationIds, ARepeatedSettlementAndARepeatedRecordCountOnce) {
   EXPECT_EQ(counter("user"), 25);
 }
 
-// --- what stands in Redis --------------------------------------------------------------------------------------------
+// --- the keys in Redis -----------------------------------------------------------------------------------------------
 
 class KeysInRedis : public StoreTest, public ::testing::WithParamInterface<Admission> {
  protected:

@@ -46,7 +46,7 @@ TEST(MixedFleet, ShareOneBudgetForTwentySecondsExactly) {
   for (unsigned i = 0; i < 4; ++i) {
     processes.start([&, i] {
       const auto client = connect(server.url(), {.connect_timeout = 5s, .command_timeout = 5s});
-      // Two remember denials, two ask each time; one of each kind admits by script.
+      // Two remember denials, two send every request; one of each kind admits by script.
       RedisRateLimiter limiter{client,
                                {.max_tokens_per_minute = kLimit,
                                 .admission = i < 2 ? Admission::kPipelined : Admission::kAtomic,

@@ -128,7 +128,7 @@ TEST_P(OwnEffects, AreSeenByAThreadThatHasSynchronisedWithTheCaller) {
     threads.emplace_back([&, &turn = *turns.back(), &shared = *accounts.back()] {
       for (int i = 0; i < kIterations / kThreads; ++i) {
         cause(shared);
-        turn.arrive_and_wait();  // the other thread looks from here
+        turn.arrive_and_wait();  // the other thread peeks from here
         turn.arrive_and_wait();  // to here
       }
     });

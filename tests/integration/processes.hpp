@@ -1,5 +1,5 @@
 /// Worker processes for tests: each runs a function in a forked child and ends with _exit, so that nothing of the
-/// parent is torn down twice. What they count, they count in SharedCounters. Thread safety: one thread.
+/// parent is destroyed twice. They count in SharedCounters. Thread safety: one thread.
 #pragma once
 
 #include <sys/mman.h>

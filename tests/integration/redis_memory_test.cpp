@@ -1,4 +1,4 @@
-// What an active user costs in Redis: one small counter, whatever was asked, however often. Measured, and printed.
+// The memory of an active user in Redis: one small counter, for any number of requests. Measured, and printed.
 
 #include <gtest/gtest.h>
 

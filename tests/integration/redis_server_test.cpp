@@ -1,4 +1,4 @@
-// The private redis-server that every other integration test stands on.
+// The private redis-server that every other integration test uses.
 
 #include "tollgate/testing/redis_server.hpp"
 

@@ -1,5 +1,5 @@
 /// The data that the oracle's workers share: their budgets, and their logs of requests and decisions.
-/// Thread safety: one process writes a log; who reads it waits until that process has ended.
+/// Thread safety: one process writes a log; readers wait until that process has ended.
 #pragma once
 
 #include <sys/mman.h>
@@ -37,7 +37,7 @@ inline constexpr int kPlainWorker = 4;  // the others are tollgate's
 inline constexpr int kWorkers = 5;
 inline constexpr bool remembers_denials(int worker) { return worker % 2 == 0; }
 
-/// By what a worker asks: pipelined, atomic, or INCRBY and DECRBY by hand.
+/// How a worker charges: pipelined, atomic, or with its own INCRBY and DECRBY.
 enum class Way : std::uint8_t { kPipelined, kAtomic, kPlain };
 
 struct Entry {

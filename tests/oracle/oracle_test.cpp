@@ -1,5 +1,5 @@
-// The oracle: processes do random things to a few users at once, each in its own way, and a model replays what Redis
-// says it executed, in that order. Every answer that a process was given must be the model's, and every counter too.
+// The oracle: processes make random requests for a few users at once, and a model replays the commands that Redis
+// reports as executed, in that order. Every decision of a process, and every counter, must equal the model's.
 //
 // Environment: TOLLGATE_ORACLE_OPERATIONS and TOLLGATE_ORACLE_SEED set the number of operations and the seed. A seed
 // repeats what each worker tries, not how Redis interleaves them.
@@ -57,7 +57,7 @@ class Trial {
             static_cast<std::uint64_t>(from_environment("TOLLGATE_ORACLE_SEED", std::random_device{}() % 1'000'000))) {
     server_.command({"CONFIG", "SET", "client-output-buffer-limit", "normal 0 0 0"});  // MONITOR may fall behind
     for (const Script* script : {&kAdmitScript, &kAdjustScript}) {
-      server_.command({"SCRIPT", "LOAD", std::string{script->source}});  // so that no NOSCRIPT stands in the record
+      server_.command({"SCRIPT", "LOAD", std::string{script->source}});  // so that there is no NOSCRIPT in the record
     }
     for (int i = 0; i < kWorkers; ++i) {
       logs_.push_back(std::make_unique<Log>(static_cast<std::size_t>(2 * operations + 1000)));

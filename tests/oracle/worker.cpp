@@ -44,7 +44,7 @@ class Dice {
   std::mt19937_64 random_;
 };
 
-/// Passes everything on, and does to what is posted what the sabotage says, once in a while.
+/// Passes all batches on, and applies the sabotage to some posts.
 class Saboteur final : public RedisClient {
  public:
   Saboteur(std::shared_ptr<RedisClient> client, Sabotage sabotage) : client_(std::move(client)), sabotage_(sabotage) {}

@@ -14,7 +14,7 @@ int main() {
     std::cout << error.what() << '\n';
     refuses_bad_url = true;
   }
-  // Uses what stands on hiredis, so that it is linked too. Its errors are caught by their type, also across the border
+  // Uses code that needs hiredis, so that it is linked too. Its errors are caught by their type, also across the border
   // of a shared library. Nothing listens on port 1.
   bool reports_no_redis = false;
   try {

@@ -1,4 +1,4 @@
-// Many requests in one call: one round trip, one decision each, as if each had been asked for by itself.
+// Many requests in one call: one round trip, and one decision each, as by single calls.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

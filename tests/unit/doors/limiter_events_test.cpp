@@ -159,7 +159,7 @@ TEST_F(LimiterEventsTest, EndTheFallbackAfterADenialByRedis) {
 
 TEST_F(LimiterEventsTest, IgnoreResultsOfCallsInFlightAtAChange) {
   RedisRateLimiter limiter = this->limiter(observed());
-  // Answered, and slow to return, while another call finds Redis gone.
+  // An answered call that returns late, after another call has failed.
   EXPECT_CALL(*client_, execute)
       .WillOnce([&](const auto&, auto, const auto&) {
         expect_failure(kNotSent);
@@ -182,7 +182,7 @@ TEST_F(LimiterEventsTest, IgnoreResultsOfCallsInFlightAtAChange) {
   EXPECT_FALSE(limiter.check_and_consume("other", 10));
   EXPECT_THAT(reported(), ElementsAre("fallback left"));
 
-  // Lost, and slow to find out, while another call finds Redis gone, and a third finds it back.
+  // A call that fails late, after another call has failed and a third has been answered.
   EXPECT_CALL(*client_, execute)
       .WillOnce([&](const auto&, auto, const auto&) {
         expect_failure(kNotSent);

@@ -1,4 +1,4 @@
-/// What the tests of a limiter's events share: an observer that records, and calls and posts that end as a test says.
+/// The fixture of the tests of a limiter's events: an observer that records, and calls and posts with a given outcome.
 /// Thread safety: one thread.
 #pragma once
 

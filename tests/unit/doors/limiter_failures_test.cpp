@@ -1,4 +1,4 @@
-// What a limiter answers when Redis cannot be asked.
+// A limiter's decisions when Redis gives no usable reply.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

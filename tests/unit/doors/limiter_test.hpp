@@ -62,7 +62,7 @@ class LimiterTest : public ::testing::Test {
     EXPECT_CALL(*client_, post(Is(batch), ::testing::_)).RetiresOnSaturation();
   }
 
-  // Most tests ask for the same user in the same minute.
+  // Most tests use the same user in the same minute.
   static std::string charge_of(std::int64_t tokens) {
     return "[INCRBY \"p:user:29453760\" " + std::to_string(tokens) + ", EXPIRE \"p:user:29453760\" 60]";
   }

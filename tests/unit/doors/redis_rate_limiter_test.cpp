@@ -1,4 +1,4 @@
-// What a RedisRateLimiter asks Redis for, what it answers, and which arguments it refuses.
+// The commands and decisions of a RedisRateLimiter, and the arguments that it refuses.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

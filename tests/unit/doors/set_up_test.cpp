@@ -1,5 +1,5 @@
-// What a limiter does where Redis is not set up for it, refuses commands for a while, or is a node of a Cluster. Told
-// by counters, events and errors.
+// A limiter whose Redis is misconfigured, refuses commands temporarily, or is a node of a Cluster, with its counters,
+// events and errors.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -67,7 +67,7 @@ TEST_F(SetUpTest, HasOneClockForTheLimiterAndItsStoreInMemory) {
       EXPECT_TRUE(limiter.consume("u", 600, {.operation_id = "1"}).allowed);
       clock_->advance(24h);
       EXPECT_TRUE(limiter.consume("u", 600, {.operation_id = "1"}).allowed);
-      EXPECT_EQ(limiter.get_remaining("u"), 400);  // it was charged anew: the record of two minutes is gone
+      EXPECT_EQ(limiter.get_remaining("u"), 400);  // charged again, because the record has expired after two minutes
       clock_->advance(24h);
     };
     if (with_options) {
@@ -95,7 +95,7 @@ TEST_F(SetUpTest, RepeatsAnUndoThatRedisRefusesTemporarily) {
     refuse_nothing();
     client_->run_later();
     EXPECT_EQ(client_->counter(error), 600) << error;
-    client_->run_later();  // no more: it was executed once
+    client_->run_later();  // not repeated: it was executed once
     EXPECT_EQ(client_->counter(error), 600) << error;
     EXPECT_EQ(limiter.undelivered().batches, 0U) << error;
   }
@@ -224,7 +224,7 @@ TEST_F(SetUpTest, NamesTheRightToGrantInPing) {
   EXPECT_NO_THROW(limiter.ping());
 }
 
-// ---- the set-up ---------------------------------------------------------------------------------------------------
+// ---- misconfigurations --------------------------------------------------------------------------------------------
 
 TEST_F(SetUpTest, ReportsAndCountsMisconfigurations) {
   for (const char* error : {"NOPERM no", "CROSSSLOT no", "ERR unknown command 'INCRBY'", "WRONGTYPE no"}) {

@@ -1,6 +1,5 @@
-/// A client over `memory://` that a test makes fail: it answers what the test says, keeps what is posted for later, and
-/// may refuse scripts or act as a node of a Cluster. So tests compare counters, whatever batches led there.
-/// Thread safety: one thread.
+/// A client over `memory://` with faults set by a test: it returns given replies, delays posts, and may refuse scripts
+/// or act as a node of a Cluster. So tests compare counters instead of batches. Thread safety: one thread.
 #pragma once
 
 #include <chrono>
@@ -38,7 +37,7 @@ class StoreClient final : public RedisClient {
       return std::nullopt;
     });
   }
-  /// The answer to whole batches that are posted; nothing = as refuse() says.
+  /// The result of every posted batch; nothing = by refuse().
   void answer_posts(std::optional<BatchResult> answer) { answer_ = std::move(answer); }
   void set_script_refusal(Failure refusal) { script_refusal_ = std::move(refusal); }
 

@@ -68,7 +68,7 @@ TEST(RespEncoder, SendsAScriptAsItsHashOrItsText) {
 
 class ReplyParserTest : public ::testing::Test {
  protected:
-  /// How many pieces are taken before one is refused; no more than 10'000.
+  /// How many pieces are accepted before one is refused; at most 10'000.
   int pieces_taken(const std::string& piece) {
     int count = 0;
     while (count < 10'000 && parser_.feed(piece, replies_)) ++count;

@@ -127,7 +127,7 @@ TEST_F(ExchangeQueueTest, RepliesGoToExchangesInTheOrderOfTheirBytes) {
 TEST_F(ExchangeQueueTest, AReplyWithNothingInFlightIsOutOfStep) {
   EXPECT_FALSE(deliver(Reply::integer(1)));
   const Handle pending = add_call();
-  EXPECT_FALSE(deliver(Reply::integer(1)));  // nothing of it was sent
+  EXPECT_FALSE(deliver(Reply::integer(1)));  // none of its bytes were sent
   EXPECT_FALSE(pending->done());
 }
 
@@ -180,7 +180,7 @@ TEST_F(ExchangeQueueTest, AnAbandonedExchangeKeepsItsPlace) {
   taken();
   EXPECT_EQ(queue_.give_up(abandoned), GivenUp::kAbandoned);
   EXPECT_EQ(queue_.detached(), 1U);
-  EXPECT_NE(abandoned->batch, &charge_);  // the caller's batch is gone by now
+  EXPECT_NE(abandoned->batch, &charge_);  // the caller's batch may have been destroyed
   EXPECT_EQ((*abandoned->batch)[0].key, "k");
   EXPECT_EQ(queue_.oldest_awaited(), next);
   EXPECT_TRUE(deliver(Reply::integer(1)));
