@@ -14,7 +14,7 @@ int main(int argc, char** argv) {
     const std::vector<tollgate::Decision> decisions = limiter.consume_all(waiting);
     for (std::size_t i = 0; i < waiting.size(); ++i) {
       std::cout << waiting[i].user_id << ", " << waiting[i].tokens << " tokens: ";
-      if (decisions[i].failure) {  // Redis could not be asked; the policy decided
+      if (decisions[i].failure) {  // Redis gave no usable reply; the policy decided
         std::cout << decisions[i].failure.message() << '\n';
       } else if (!decisions[i].allowed) {
         std::cout << (decisions[i].retry_after ? "denied until the minute ends" : "denied for good") << '\n';

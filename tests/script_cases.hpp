@@ -1,5 +1,5 @@
-/// What the scripts promise, as a table: the same cases run against their Lua in a real Redis and against their C++
-/// twins in a Keyspace. Arguments and replies are those that floor 3 sees: without the serial number.
+/// The specification of the scripts, as a table: the same cases run against their Lua in a real Redis and against their
+/// C++ twins in a Keyspace. Arguments and replies are those of src/decisions: without the serial number.
 /// Thread safety: plain values.
 #pragma once
 

@@ -196,7 +196,7 @@ bool Pipeline::drain(Time deadline) {
         const DriverScope role{*this};
         drive(lock, deadline, nullptr);
       }
-      hand_over(lock);
+      pass_on_driver_role(lock);
       lock.lock();
     } else {
       lock.unlock();
@@ -327,7 +327,7 @@ void Pipeline::wait_for_turn(Lock& lock, Exchange& exchange, Time until) {
 
 /// Called when a caller leaves; unlocks. When there is no driver, the caller that has waited longest becomes the
 /// driver; when no caller waits, pending exchanges are sent.
-void Pipeline::hand_over(Lock& lock) noexcept {
+void Pipeline::pass_on_driver_role(Lock& lock) noexcept {
   if (driver_ != nullptr) return lock.unlock();
   if (const auto next = queue_.oldest_awaited()) {
     driver_ = &**next;

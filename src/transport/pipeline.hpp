@@ -116,7 +116,7 @@ class Pipeline {
   BatchResult time_out(Lock& lock, CallScope& call, Time now, Time since, bool& late_follows) noexcept;
   void wait_for_turn(Lock& lock, Exchange& exchange, Time until);
   void leave(Lock& lock, Handle exchange) noexcept;
-  void hand_over(Lock& lock) noexcept;
+  void pass_on_driver_role(Lock& lock) noexcept;
   void note_timeout(Time now, Time since, const Failure& failure, FinishedExchanges& finished) noexcept;
   void end_probe() noexcept;
 

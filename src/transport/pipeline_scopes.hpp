@@ -16,7 +16,7 @@ class Pipeline::CallScope {
   CallScope& operator=(const CallScope&) = delete;
   ~CallScope() {
     if (exchange_) pipeline_.leave(lock_, *exchange_);
-    pipeline_.hand_over(lock_);
+    pipeline_.pass_on_driver_role(lock_);
   }
 
   void hold(Handle exchange) noexcept { exchange_ = exchange; }

@@ -23,7 +23,7 @@ class Yields {
   /// the CPU exceeds it.
   static constexpr std::chrono::milliseconds kLong{2};
   /// Yield time tolerated before the per-yield average is meaningful.
-  static constexpr std::chrono::milliseconds kPatience{10};
+  static constexpr std::chrono::milliseconds kGracePeriod{10};
   static constexpr std::chrono::seconds kPause{1};
 
   /// A wait whose deadline is near does not yield at all.
@@ -33,8 +33,8 @@ class Yields {
 
   /// Whether a wait that began at `began` and has yielded `yields` times may continue. If not, no thread yields for
   /// kPause.
-  [[nodiscard]] bool may_go_on(Time began, Time now, int yields) noexcept {
-    if (now - began < std::max<Time::duration>(kPatience, yields * kLong)) return true;
+  [[nodiscard]] bool may_continue(Time began, Time now, int yields) noexcept {
+    if (now - began < std::max<Time::duration>(kGracePeriod, yields * kLong)) return true;
     again_at_.store(now + kPause, std::memory_order_relaxed);
     return false;
   }
@@ -51,7 +51,7 @@ bool yield_until(Yields& yields, Yields::Time deadline, Done done) {
   for (int i = 1; i <= Yields::kPerWait; ++i) {
     if (done()) return true;
     ::sched_yield();
-    if (!yields.may_go_on(began, std::chrono::steady_clock::now(), i)) break;
+    if (!yields.may_continue(began, std::chrono::steady_clock::now(), i)) break;
   }
   return false;
 }

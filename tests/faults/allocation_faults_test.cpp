@@ -12,7 +12,7 @@
 namespace tollgate::tests {
 namespace {
 
-/// What the callers of one limiter were answered. A call that ended with an exception charged nothing, or is in doubt.
+/// The results of the calls of one limiter. A call that ended with an exception charged nothing, or is in doubt.
 struct Account {
   std::int64_t allowed = 0;  // tokens of allowed charges
 };

@@ -1,4 +1,4 @@
-// A connection whose packets are dropped, with no reset to say so, is replaced after at most two failed calls, also at
+// A connection whose packets are dropped, without a reset, is replaced after at most two failed calls, also at
 // a low rate of calls; a server that is merely slow keeps its connection, and its late answers are used.
 
 #include "faults/fault_test.hpp"

@@ -1,4 +1,4 @@
-// How a connection comes about: handshakes that are cut, attempts that outlive their caller, names, addresses,
+// How a connection is made: handshakes that are cut, attempts that outlive their caller, names, addresses,
 // deadlines.
 
 #include <arpa/inet.h>

@@ -119,7 +119,7 @@ TEST_F(ConnectionPoolOrder, APostIsExecutedAfterACallThatReturnedInDoubt) {
   EXPECT_EQ(posted->last().replies[0].to_integer(), 10);
 }
 
-// The same, as a limiter's user meets it.
+// The same, through a limiter.
 TEST_F(ConnectionPoolOrder, ARefundIsNotLostWhenItsChargeWasInDoubt) {
   const auto client = connect(server_.url(), kPatient);
   RedisRateLimiter limiter{client, config(FailurePolicy::kAllow)};

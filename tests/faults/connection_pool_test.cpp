@@ -1,4 +1,4 @@
-// Few calls at a time have a connection each, many share one; whatever happens to the others, no call pays for it.
+// Few calls at a time have a connection each, many share one; faults of the other connections fail no call.
 
 #include <atomic>
 #include <latch>

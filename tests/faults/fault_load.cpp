@@ -100,7 +100,7 @@ bool Caller::try_consume(int user, std::int64_t tokens) {
     // No other failure leaves it open whether the request was executed.
     const bool doubtful = decision.failure == Errc::kTimeout || decision.failure == Errc::kConnectionLost ||
                           decision.failure == Errc::kProtocol;
-    if (doubtful) budget(user).unsaid += tokens;
+    if (doubtful) budget(user).unreported += tokens;
   }
   return false;
 }

@@ -27,10 +27,10 @@ constexpr std::int64_t kMostTokens = 10;  // of one call
 /// The recorded decisions on one user.
 struct Budget {
   std::atomic<std::int64_t> calls{0};
-  std::atomic<std::int64_t> held{0};      // granted and not given back
-  std::atomic<std::int64_t> peak{0};      // of `held`
-  std::atomic<std::int64_t> in_doubt{0};  // of calls whose failure said that they may have been executed
-  std::atomic<std::int64_t> unsaid{0};    // of try_consume(), which does not say it
+  std::atomic<std::int64_t> held{0};        // granted and not given back
+  std::atomic<std::int64_t> peak{0};        // of `held`
+  std::atomic<std::int64_t> in_doubt{0};    // of calls whose failure said that they may have been executed
+  std::atomic<std::int64_t> unreported{0};  // of try_consume(), whose decision does not report doubt
 };
 
 /// The recorded decisions of all processes, in shared memory.

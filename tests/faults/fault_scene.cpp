@@ -30,7 +30,7 @@ void Scene::audit() {
   std::int64_t users = 0;
   std::int64_t held = 0;
   std::int64_t in_doubt = 0;
-  std::int64_t unsaid = 0;
+  std::int64_t unreported = 0;
   std::int64_t over_admitted = 0;
   std::int64_t counted = 0;
   for (int user = 0; user < Account::kUsers; ++user) {
@@ -39,16 +39,16 @@ void Scene::audit() {
     const std::int64_t counter = audited_->command({"GET", FaultLoad::key_of(user)}).to_integer().value_or(0);
     EXPECT_LE(budget.peak, bound) << Caller::name_of(user);
     const std::int64_t answered = lost == 0 ? budget.held.load() : bound;
-    EXPECT_LE(counter, answered + budget.in_doubt + budget.unsaid + account().undelivered) << Caller::name_of(user);
+    EXPECT_LE(counter, answered + budget.in_doubt + budget.unreported + account().undelivered) << Caller::name_of(user);
     EXPECT_GE(counter, lost == 0 ? answered : 0) << Caller::name_of(user);
     ++users;
     held += budget.held;
     in_doubt += budget.in_doubt;
-    unsaid += budget.unsaid;
+    unreported += budget.unreported;
     over_admitted += std::max<std::int64_t>(budget.peak - kBudget, 0);
     counted += counter;
   }
-  EXPECT_TRUE(lost > 0 || counted <= held + in_doubt + unsaid + account().undelivered) << counted;
+  EXPECT_TRUE(lost > 0 || counted <= held + in_doubt + unreported + account().undelivered) << counted;
   const auto immortal = audited_->keys_without_ttl();
   EXPECT_THAT(immortal, ::testing::IsEmpty());
   print(held, users, over_admitted, in_doubt, immortal.size());

@@ -1,5 +1,5 @@
 // After fork(): a child that does not use the limiter keeps no descriptor of its parent's connections, threads of a
-// child that use the client first at the same moment close none twice, and the parent's connections go on.
+// child that use the client first at the same moment close none twice, and the parent's connections keep working.
 
 #include <dirent.h>
 #include <fcntl.h>

@@ -1,8 +1,8 @@
 /// The decisions on the calls of each thread of the killed processes, in shared memory, and their sums.
 ///
-/// Each thread keeps a diary: an entry before a call, its outcome after. When a process has been killed, its diaries
-/// are added up: recorded decisions are certain; a call that was cut off, and what was posted after the last answer
-/// from Redis, is possible. Thread safety: a diary has one writer; it is read when that has ended.
+/// Each thread keeps a diary: it writes an entry before a call, and its outcome after. When a process has been killed,
+/// its diaries are added up: recorded decisions are certain; a call that was interrupted, and posts after the last
+/// reply from Redis, may have been executed. Thread safety: a diary has one writer, and is read when that has ended.
 #pragma once
 
 #include <array>
@@ -15,14 +15,14 @@ namespace tollgate::tests {
 
 inline constexpr int kKills = 200;
 inline constexpr int kKillsPerUser =
-    10;  // then the processes turn to the next one, so that kills meet empty and full budgets
+    10;  // then the processes use the next user, so that kills happen at empty and at full budgets
 inline constexpr std::int64_t kLimit = 20'000;
 inline constexpr std::int64_t kMostTokens = 60;
 inline constexpr std::size_t kWorkers = 3;
 inline constexpr std::size_t kThreads = 3;
 
-// Who is charged, as a number. What is charged to the first users stays charged; to the next ones, some is given back
-// and some is charged in excess; then one whose budget is reset. Each process has one more, which no other uses.
+// The numbers of the users. Charges of the first users are never given back; of the next ones, some tokens are given
+// back and some are charged in excess; then one whose budget is reset. Each process has one more, which no other uses.
 inline constexpr int kTurns = kKills / kKillsPerUser + 1;
 inline constexpr int kReturning = kTurns;
 inline constexpr int kReset = 2 * kTurns;
@@ -63,7 +63,7 @@ struct Shared {
   std::array<std::array<Diary, kThreads>, kWorkers> diaries;
 };
 
-/// What the diaries say of one user, in tokens.
+/// The sums of the diaries for one user, in tokens.
 struct Account {
   std::int64_t admitted = 0;
   std::int64_t recorded = 0;  // and settled in excess

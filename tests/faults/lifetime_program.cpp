@@ -161,7 +161,7 @@ void exit_right_after_the_first_settle(bool static_reservation) {
   std::exit(0);  // NOLINT(concurrency-mt-unsafe): this program has one thread
 }
 
-/// What was charged is undone when the reply comes, or stays: only the end of the program is looked at.
+/// The charge is undone when the reply comes, or stays; only the end of the program is tested.
 void return_after_a_charge_that_timed_out(bool resumed) {
   static RedisRateLimiter limiter{url};
   check(limiter.check_and_consume(user(), 1));

@@ -1,5 +1,5 @@
 // A limiter that is alive may be used at any point of a thread's or the program's life: in destructors of thread-local
-// and static objects, in exit handlers, and with a charge under way when main returns. Each test is a program of its
+// and static objects, in exit handlers, and with a charge in flight when main returns. Each test is a program of its
 // own, whose exit code, output (a sanitizer's report) and effect on the counter are examined.
 
 #include <gmock/gmock.h>

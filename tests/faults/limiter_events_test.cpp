@@ -1,5 +1,5 @@
-// What a limiter tells of real outages: each change once, whatever the threads do, and from where the limiter may be
-// called.
+// A limiter's events in real outages: each change is reported once, with any number of threads, and the observer may
+// call the limiter.
 
 #include <array>
 #include <atomic>

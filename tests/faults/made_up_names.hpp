@@ -1,7 +1,6 @@
-/// Host names for tests of what a resolver may do, without one: a program that links made_up_names.cpp has a
-/// getaddrinfo() that resolves them, and passes all others to the C library's. What the library makes of a slow or a
-/// long answer is real; what happens inside the C library's resolver is not tested. Thread safety: getaddrinfo may be
-/// called from all threads.
+/// Host names for tests of slow and long name resolution, without a name server: a program that links made_up_names.cpp
+/// has a getaddrinfo() that resolves them, and passes all others to the C library's. tollgate's handling of the result
+/// is tested; the C library's resolver is not. Thread safety: getaddrinfo may be called from all threads.
 #pragma once
 
 #include <chrono>

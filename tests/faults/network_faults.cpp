@@ -1,4 +1,4 @@
-// What happens to the bytes between the load of the fault suite and its server.
+// The faults of the network between the load of the fault suite and its server.
 
 #include <string>
 #include <vector>
@@ -158,13 +158,14 @@ void call_by_call(Scene& scene, void (*disturb)(Disturbed&)) {
   scene.recovers();
 }
 
-/// On a connection that waits for nothing: behind a request it would pass for the reply to it.
+/// Sent on a connection without a request in flight, because after a request it would be taken for the reply.
 void send_one_reply_too_many(Scene& scene) {
   call_by_call(scene, [](Disturbed& calls) {
     for (int i = 0; i < 10; ++i) calls.one_reply_more();
   });
 }
-/// And the connection is lost once the call has given up: the next call's replies would pass for what is missing.
+/// The connection is also cut after the call has given up, because the next call's replies would be taken for the
+/// missing ones.
 void send_one_reply_too_few(Scene& scene) {
   call_by_call(scene, [](Disturbed& calls) {
     for (int i = 0; i < 3; ++i) calls.one_reply_less();

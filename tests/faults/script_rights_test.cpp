@@ -1,5 +1,5 @@
 // A Redis that refuses scripts, by its ACL or because the commands are renamed: a denied charge does not deny others,
-// and the error, ping() and an event say which rights to grant.
+// and the error, ping() and an event name the rights to grant.
 
 #include <vector>
 

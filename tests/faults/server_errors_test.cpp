@@ -1,5 +1,5 @@
-// What Redis refuses: a typed error, the server's words kept apart, no password anywhere, and a connection that is
-// still usable where it is.
+// Error replies of Redis: each is a typed error, with the server's text kept apart and without a password, and the
+// connection stays usable where it can.
 
 #include "faults/fault_test.hpp"
 

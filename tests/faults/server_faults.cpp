@@ -1,4 +1,4 @@
-// What happens to the server of the fault suite, and to its name.
+// The faults of the fault suite's server and of its name.
 
 #include <gmock/gmock.h>
 
@@ -69,7 +69,8 @@ void fill_memory(Scene& scene) {
   EXPECT_GT(scene.account().failed[static_cast<std::size_t>(Errc::kOutOfMemory)], 0);
 }
 
-/// While there is no room at all, every counter is evicted and none is made: each time costs each counter one life.
+/// While there is no memory at all, every counter is evicted and none is made, so each time ends one life of each
+/// counter.
 void evict_counters(Scene& scene) {
   scene.server().command({"CONFIG", "SET", "maxmemory-policy", "volatile-lru"});
   scene.begin();
@@ -83,7 +84,7 @@ void evict_counters(Scene& scene) {
   EXPECT_THAT(stats, ::testing::Not(::testing::HasSubstr("evicted_keys:0\r")));
 }
 
-/// What reached the old primary after the replica had been promoted is lost: at most a budget more.
+/// Charges that reached the old primary after the replica had been promoted are lost: at most one budget.
 void promote_a_replica(Scene& scene) {
   RedisServer& replica = scene.make_replica();
   const auto in_step = [&] {

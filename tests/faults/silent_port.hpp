@@ -1,4 +1,4 @@
-/// Ports and sockets that say nothing, for tests of clients that must not wait for them.
+/// Ports and sockets that never reply, for tests of clients that must not wait for them.
 /// Thread safety: one thread.
 #pragma once
 
@@ -15,7 +15,7 @@
 
 namespace tollgate::tests {
 
-/// Sockets that are connected to a port and say nothing.
+/// Sockets that are connected to a port and send nothing.
 class IdleSockets {
  public:
   IdleSockets(std::uint16_t port, std::size_t count) : sockets_(count) {

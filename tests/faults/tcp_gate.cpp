@@ -159,7 +159,7 @@ void TcpGate::let_out(Link& link, bool to_server) {
 
 void TcpGate::reset_all() {
   for (const Link& link : links_) {
-    // What the server had been sent it shall still read: an orderly end towards it, a reset towards the client.
+    // An orderly close towards the server, so that it still reads what was sent; a reset towards the client.
     ::close(link.server);
     reset(link.client);
   }
@@ -207,7 +207,7 @@ void TcpGate::run() {
         entries.push_back({link.server, events, 0});
       }
     }
-    // What is overdue is withheld, or the peer does not take it: that is looked at again a little later.
+    // Overdue bytes are withheld, or the peer does not accept them: they are tried again a little later.
     const auto now = Clock::now();
     const auto nap = std::chrono::nanoseconds{next_due > now ? next_due - now : std::chrono::microseconds{200}};
     const timespec time{nap.count() / 1'000'000'000, nap.count() % 1'000'000'000};

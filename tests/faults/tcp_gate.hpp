@@ -26,14 +26,14 @@ class TcpGate {
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
   [[nodiscard]] std::string url() const { return "redis://127.0.0.1:" + std::to_string(port_) + "/0"; }
 
-  /// Whether bytes pass; what comes in meanwhile is kept.
+  /// Whether bytes are forwarded; those received meanwhile are kept.
   void pass_requests(bool pass) {
     change([&] { pass_requests_ = pass; });
   }
   void pass_replies(bool pass) {
     change([&] { pass_replies_ = pass; });
   }
-  /// Replies pass for so many turns more, and are withheld then.
+  /// Forwards replies for so many more turns, and then withholds them.
   void pass_reply_turns(int turns) {
     change([&] { reply_turns_left_ = turns; });
   }
@@ -53,7 +53,7 @@ class TcpGate {
   void cut_after_reply_bytes(std::size_t bytes) {
     change([&] { reply_bytes_left_ = bytes; });
   }
-  /// These bytes come before whatever the server says next, on one connection.
+  /// Inserts these bytes before the next reply of the server, on one connection.
   void insert_into_replies(std::string bytes) {
     change([&] { inserted_ = std::move(bytes); });
   }

@@ -1,4 +1,4 @@
-/// What fuzz targets share: reading an input piece by piece, and saying that something does not hold.
+/// Helpers of fuzz targets: reading an input piece by piece, and reporting a violated requirement.
 /// Thread safety: plain values.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What a limiter does, as one body of tests, run in four settings: over memory:// and over a real redis-server, with
+// The behaviour of a limiter, as one set of tests in four settings: over memory:// and over a real redis-server, with
 // either admission. The clock advances only when a test moves it, so no window ends during a test.
 
 #include <gmock/gmock.h>

@@ -49,10 +49,10 @@ struct Entry {
   bool allowed = false;
   bool local = false;                  // the decision's source was Source::kLocal
   bool may_create = false;             // kAdjust: the window still counts
-  Counter counter = 0;                 // that must be charged, looked at or adjusted
-  std::uint32_t name = 0;              // of what that is done once; 0 = each time
+  Counter counter = 0;                 // the counter that must be charged, read or adjusted
+  std::uint32_t name = 0;              // the operation id; 0 = none
   std::uint32_t time_ms = 0;           // by the worker's clock, which measures its deny memory
-  std::int64_t tokens = 0;             // kAdjust: by which the counter must change
+  std::int64_t tokens = 0;             // kAdjust: the change of the counter
   std::int64_t remaining = kNotKnown;  // the decision's `remaining`
 };
 

@@ -88,7 +88,7 @@ std::string Replay::where(const Worker& worker) const {
   return "worker " + std::to_string(worker.number) + ", entry " + std::to_string(worker.next - worker.first) +
          " (kind " + std::to_string(entry.kind) + ", way " + std::to_string(static_cast<int>(entry.way)) + ", " +
          key_of(entry.counter) + ", " + std::to_string(entry.tokens) + " tokens, name " + std::to_string(entry.name) +
-         ", told " + (entry.allowed ? "yes" : "no") + (entry.local ? " locally" : "") + ")";
+         ", decided " + (entry.allowed ? "yes" : "no") + (entry.local ? " locally" : "") + ")";
 }
 
 void Replay::run(const std::vector<const Log*>& logs, const std::vector<Command>& commands,

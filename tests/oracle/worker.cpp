@@ -402,8 +402,8 @@ class Worker {
   std::uint32_t names_ = 0;
 };
 
-/// What the Python service does; its DECRBY is followed by an EXPIRE, or a reset in between would leave a counter that
-/// never expires, which is that service's bug and not to be found here.
+/// Charges as the Python service does, except that its DECRBY is followed by an EXPIRE: without that, a reset in
+/// between would leave a counter that never expires, which is a bug of that service and not tested here.
 class PlainCounter {
  public:
   explicit PlainCounter(std::uint16_t port) : context_(redisConnect("127.0.0.1", port)) {

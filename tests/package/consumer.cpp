@@ -1,4 +1,4 @@
-// What a user's first program does, built in every way in which tollgate can be consumed.
+// A user's first program, built in every way in which tollgate can be consumed.
 #include <iostream>
 #include <tollgate/error.hpp>
 #include <tollgate/redis_rate_limiter.hpp>

@@ -1,4 +1,4 @@
-/// What the tests of FixedWindow share: windows, a request at a known time, and its batches.
+/// Helpers of the tests of FixedWindow: windows, a request at a known time, and its batches.
 /// Thread safety: plain values.
 #pragma once
 

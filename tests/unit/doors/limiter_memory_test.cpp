@@ -1,4 +1,4 @@
-// What a limiter remembers of its denials, its atomic admission, and charges whose replies come late.
+// A limiter's deny memory, its atomic admission, and charges whose replies come late.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-// What a limiter reports of its posts and its reservations, and how it calls its observer.
+// The events of a limiter's posts and reservations, and how it calls its observer.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -29,7 +29,7 @@ class LimiterStats : public LimiterTest {
  protected:
   LimiterStats() { deliver_posts(); }
 
-  /// What has moved in `limiter` since the last call: "allowed by redis 2, failed 1".
+  /// The counters of `limiter` that have changed since the last call: "allowed by redis 2, failed 1".
   std::string moved(const RedisRateLimiter& limiter) {
     EXPECT_CALL(*client_, stats).Times(1).RetiresOnSaturation();
     const Stats now = limiter.stats();

@@ -51,7 +51,7 @@ class LimiterTest : public ::testing::Test {
         .WillOnce(::testing::Return(testing::replies(std::move(answers))))
         .RetiresOnSaturation();
   }
-  /// Whatever is posted arrives; by default, nothing does.
+  /// Makes every post succeed; by default, none does.
   void deliver_posts() {
     ON_CALL(*client_, post)
         .WillByDefault([this](const CommandBatch& batch, const std::shared_ptr<ReplyHandler>& handler) {

@@ -1,4 +1,4 @@
-/// What the tests of RedisRateLimiter share, one name for each group of them.
+/// The fixtures of the tests of RedisRateLimiter, one for each group of them.
 /// Thread safety: one thread.
 #pragma once
 

@@ -1,4 +1,4 @@
-// What a Reservation holds, grows by and gives back, and into which window.
+// The tokens that a Reservation charges, adds and gives back, and the window of each.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -1,4 +1,4 @@
-/// What the tests of Reservation share.
+/// The fixtures of the tests of Reservation.
 /// Thread safety: one thread.
 #pragma once
 

@@ -155,7 +155,7 @@ class TakeAnswer : public ::testing::Test {
  protected:
   static constexpr Serial kSerial = 4711;
 
-  /// What is left of `reply` to the last command of `batch`; an error when it cannot answer it.
+  /// `reply` to the last command of `batch`, without its serial number; an error when it does not fit the command.
   static Reply taken(const CommandBatch& batch, Reply reply) {
     return take_answer(batch[batch.size() - 1], kSerial, reply) ? reply : Reply::error("out of step");
   }

@@ -21,7 +21,7 @@ using Stage = Exchange::Stage;
 
 constexpr Serial kSerial = 65'534;  // wraps around within a batch of three
 
-/// What a script that is command number `place` of an exchange answers.
+/// The reply of a script that is command number `place` of an exchange.
 Reply answered(const std::string& numbers, std::size_t place = 0, Serial serial = kSerial) {
   return Reply::string(numbers + ' ' + std::to_string(serial_of(serial, place)));
 }
@@ -44,7 +44,7 @@ class ExchangeQueueTest : public ::testing::Test {
     queue_.take_pending({}, out, finished_);
     return out;
   }
-  /// Those that have ended since the last call, oldest first.
+  /// The exchanges that have ended since the last call, oldest first.
   std::vector<Handle> ended() {
     std::vector<Handle> handles;
     while (!finished_.empty()) handles.push_back(finished_.pop_front().self);

@@ -12,16 +12,16 @@ constexpr Yields::Time kFar = kNow + 1h;
 
 TEST(Yields, ContinueWhileTheyAreShort) {
   Yields yields;
-  EXPECT_TRUE(yields.may_go_on(kNow, kNow + Yields::kPatience - 1ns, 1));
-  EXPECT_TRUE(yields.may_go_on(kNow, kNow + 20 * Yields::kLong - 1ns, 20));
-  EXPECT_TRUE(yields.worthwhile(kNow + Yields::kPatience, kFar));
+  EXPECT_TRUE(yields.may_continue(kNow, kNow + Yields::kGracePeriod - 1ns, 1));
+  EXPECT_TRUE(yields.may_continue(kNow, kNow + 20 * Yields::kLong - 1ns, 20));
+  EXPECT_TRUE(yields.worthwhile(kNow + Yields::kGracePeriod, kFar));
 }
 
 TEST(Yields, PauseForAllOnceTheyAreLong) {
   for (const int count : {1, 20}) {
     Yields yields;
-    const auto ended = kNow + std::max<Yields::Time::duration>(Yields::kPatience, count * Yields::kLong);
-    EXPECT_FALSE(yields.may_go_on(kNow, ended, count));
+    const auto ended = kNow + std::max<Yields::Time::duration>(Yields::kGracePeriod, count * Yields::kLong);
+    EXPECT_FALSE(yields.may_continue(kNow, ended, count));
     EXPECT_FALSE(yields.worthwhile(ended, kFar));
     EXPECT_FALSE(yields.worthwhile(ended + Yields::kPause - 1ns, kFar));
     EXPECT_TRUE(yields.worthwhile(ended + Yields::kPause, kFar));
