@@ -28,7 +28,7 @@ enum class Errc {
   kAuthFailed,        ///< WRONGPASS, or AUTH where Redis has no password
   kPermissionDenied,  ///< NOPERM: an ACL forbids the command or the key
   kLoading,           ///< LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN: Redis is not ready yet
-  kReadOnly,          ///< READONLY or MISCONF: this server takes no writes now
+  kReadOnly,          ///< READONLY or MISCONF: this server accepts no writes now
   kBusy,              ///< BUSY: a script is blocking Redis
   kWrongType,         ///< the key does not hold a counter
   kOverflow,          ///< the counter would leave the range of int64

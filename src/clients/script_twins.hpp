@@ -1,5 +1,5 @@
-/// The C++ twins of the scripts: what their Lua does in Redis, done to a Keyspace. The answers are those that a client
-/// brings back, without the serial number.
+/// The C++ twins of the scripts: they do to a Keyspace what the Lua does in Redis. The replies are those that a client
+/// returns, without the serial number.
 /// Thread safety: that of the Keyspace.
 #pragma once
 

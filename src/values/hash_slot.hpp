@@ -16,7 +16,7 @@ inline constexpr std::uint16_t kHashSlots = 16384;
 /// CRC-16/XMODEM, continued from `before`: crc16(a + b) = crc16(b, crc16(a)).
 [[nodiscard]] std::uint16_t crc16(std::string_view text, std::uint16_t before = 0) noexcept;
 
-/// The hash tag of a key: what stands between its first `{` and the first `}` behind that, when that is not empty.
+/// The hash tag of a key: the text between its first `{` and the first `}` after it, when that is not empty.
 /// Nothing: the whole key is hashed.
 [[nodiscard]] std::optional<std::string_view> hash_tag(std::string_view key) noexcept;
 

@@ -87,7 +87,7 @@ std::int64_t number(std::string_view part, std::string_view text, std::int64_t l
   reject_url("{} is {}; it must be {} … {}", part, text, low, high);
 }
 
-/// Splits `text` at the first of `separators`: returns what stands before it and leaves the rest, separator first.
+/// Splits `text` at the first of `separators`: returns the text before it and leaves the rest, separator first.
 std::string_view take_until(std::string_view& text, std::string_view separators) {
   const std::string_view taken = text.substr(0, text.find_first_of(separators));
   text.remove_prefix(taken.size());

@@ -36,7 +36,7 @@ std::vector<std::string> documented_command() {
 
 class Acl : public ::testing::Test {
  protected:
-  /// Everything that a limiter does, on a database of its own; what fails is thrown.
+  /// Calls every function of a limiter, on a database of its own; throws when one fails.
   void do_everything() {
     const auto client = connect("redis://tollgate:" + password() + "@127.0.0.1:" + std::to_string(server_.port()) +
                                 "/1?command_timeout_ms=5000");

@@ -37,7 +37,8 @@ inline FalseDenials count_false_denials(Loopers kind) {
   constexpr std::int64_t kLarge = 10'000;  // never fits
 
   testing::RedisServer server;
-  // Stands still, so that no new window opens, while the steady clock of the deny memory is the system's.
+  // The minute does not advance, so that no new window begins, while the steady clock of the deny memory is the
+  // system's.
   class OneMinute final : public Clock {
    public:
     std::chrono::system_clock::time_point now() const noexcept override { return testing::ManualClock::kStart; }

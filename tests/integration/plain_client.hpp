@@ -33,7 +33,7 @@ class PlainClient {
     return allowed;
   }
 
-  // The parts of that, for callers who append many before they read the replies, in order.
+  // The parts of check_and_consume(), for callers that append many charges before they read the replies, in order.
   void append_charge(const std::string& key, long long tokens) {
     redisAppendCommand(context_, "INCRBY %b %lld", key.data(), key.size(), tokens);
     redisAppendCommand(context_, "EXPIRE %b 60", key.data(), key.size());

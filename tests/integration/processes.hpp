@@ -56,7 +56,7 @@ class Processes {
     }
   }
 
-  /// Waits for all; how many did not end well.
+  /// Waits for all; returns how many failed.
   [[nodiscard]] int join() {
     return wait_for_all([](int status) { return status == 0; });
   }

@@ -1,4 +1,4 @@
-// URLs as templates and other clients write them, at a real Redis.
+// URLs in the forms that templates and other clients write, on a real Redis.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

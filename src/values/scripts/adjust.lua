@@ -1,12 +1,12 @@
 -- Adds ARGV[1] tokens to the counter KEYS[1] whatever the limit, or gives them back when negative: never below zero,
--- and never to a counter that is gone.
+-- and never to a missing counter.
 -- ARGV[2]: seconds to live for a counter that has no expiry; 0 = leave expiry alone and a missing counter missing.
 -- Answers with the counter (2^53 when it is more), -1 when there is none, -2 when this operation was done before.
 --
 -- KEYS[2], optional: the record of this operation, kept for ARGV[3] seconds.
 --
 -- The last of ARGV is the call's serial number, and the end of every answer: '<number> <serial>'.
--- Called without a key it does nothing and answers '-1 <serial>': so a client loads it and learns whether it may run.
+-- Called without a key it does nothing and answers '-1 <serial>': so a client loads it and checks its right to run it.
 local serial = ARGV[#ARGV]
 if not KEYS[1] then return '-1 ' .. serial end
 if KEYS[2] and redis.call('EXISTS', KEYS[2]) == 1 then return '-2 ' .. serial end

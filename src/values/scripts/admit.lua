@@ -7,7 +7,7 @@
 --
 -- The last of ARGV is the call's serial number, and the end of every answer: '<number> <serial>', and with a record
 -- '<number> <minute> <serial>'.
--- Called without a key it does nothing and answers '-1 <serial>': so a client loads it and learns whether it may run.
+-- Called without a key it does nothing and answers '-1 <serial>': so a client loads it and checks its right to run it.
 local record, serial = KEYS[2], ARGV[#ARGV]
 if not KEYS[1] then return '-1 ' .. serial end
 if record then

@@ -1,4 +1,4 @@
-// Posts that wait for their time.
+// Posts that are sent at a later time.
 
 #include "clients/deferred_posts.hpp"
 

@@ -1,4 +1,4 @@
-// Looks, adjustments and late charges of a fixed window, and what is answered without Redis.
+// Peeks, adjustments and late charges of a fixed window, and decisions without Redis.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -179,7 +179,7 @@ TEST(LateCharge, ThatWasNotMadeIsNotGivenBack) {
   EXPECT_EQ(corrected(charge_of(kAtomic, request(10)), replies({error("OOM no")}), PolicyAnswer::kDenied),
             std::nullopt);
   BatchResult reused = replies({integer(10), integer(1)});
-  reused.replies.clear();  // whose room still holds what was there
+  reused.replies.clear();  // its capacity still holds the old replies
   EXPECT_EQ(corrected(charge_of(kPipelined, request(10)), reused, PolicyAnswer::kDenied), std::nullopt);
   EXPECT_EQ(corrected(charge_of(kAtomic, request(10)), replies({}), PolicyAnswer::kDenied), std::nullopt);
 }

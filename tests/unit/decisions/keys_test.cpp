@@ -26,7 +26,7 @@ std::string operation(std::string_view user_id, std::string_view kind, std::stri
   return std::string{Key::operation("p", user_id, kind, id).view()};
 }
 
-// Ids that have fooled other limiters, and some that begin or end like parts of a key.
+// Ids that other limiters mistake for parts of a key, and some that begin or end like such parts.
 const std::vector<std::string> kHostileIds{"a",        "a:",  ":a",  ":",   "a:b",   "a:5",      "a:29012345",
                                            "a:charge", "*",   "a*",  "?",   "[a-z]", "[",        "]",
                                            "\\",       "\\*", "a\\", "{x}", "a\0b"s, "\0"s,      "\xff",

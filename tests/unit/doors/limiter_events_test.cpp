@@ -170,7 +170,7 @@ TEST_F(LimiterEventsTest, IgnoreResultsOfCallsInFlightAtAChange) {
   EXPECT_TRUE(limiter.check_and_consume("user", 10));
   EXPECT_THAT(reported(), ElementsAre("fallback entered" + kGone));
 
-  // Lost, and slow to find out, while another call finds Redis back.
+  // A call that fails late, after another call has been answered.
   clock_->advance(1s);
   EXPECT_CALL(*client_, execute)
       .WillOnce([&](const auto&, auto, const auto&) {

@@ -58,14 +58,14 @@ class LimiterEventsTest : public LimiterTest {
         })
         .RetiresOnSaturation();
   }
-  /// A settlement of -10 that ends so.
+  /// Makes a settlement of -10 whose post has this result.
   void settle(RedisRateLimiter& limiter, const BatchResult& end) {
     expect_charge(30, 0);
     Reservation reservation = limiter.reserve("user", 30);
     expect_post_that_ends_in(end);
     reservation.settle(20);
   }
-  /// A charge that is denied, and whose undo of 60 ends so.
+  /// Makes a charge that is denied, and whose undo of 60 has this result.
   void undo(RedisRateLimiter& limiter, const BatchResult& end) {
     expect_charge(60, 60);
     expect_post_that_ends_in(end);

@@ -28,7 +28,7 @@ using LimiterRemembers = RedisRateLimiterTest;
 using AtomicLimiter = RedisRateLimiterTest;
 class LateCharges : public RedisRateLimiterTest {
  protected:
-  /// One charge whose reply does not come; what its caller leaves behind is kept.
+  /// Expects one charge whose reply does not come; keeps its batch and its handler for the late reply.
   void expect_charge_that_is_lost(Errc code) {
     EXPECT_CALL(*client_, execute)
         .WillOnce(::testing::DoAll(::testing::SaveArg<0>(&batch_), ::testing::SaveArg<2>(&late_),

@@ -130,7 +130,7 @@ TEST_F(ReservationTest, IsSettledInItsWindowWhenTheClockJumpsBack) {
   reservation.settle(10);
 }
 
-/// Notes as it ends whether its last owner forbade I/O.
+/// A client whose destructor notes whether its last owner forbade I/O.
 class EndingClient final : public RedisClient {
  public:
   explicit EndingClient(std::vector<bool>& ends) : ends_(ends) {}

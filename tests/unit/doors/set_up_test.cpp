@@ -80,7 +80,7 @@ TEST_F(SetUpTest, HasOneClockForTheLimiterAndItsStoreInMemory) {
   }
 }
 
-// ---- refused for a while ------------------------------------------------------------------------------------------
+// ---- refused temporarily ------------------------------------------------------------------------------------------
 
 TEST_F(SetUpTest, RepeatsAnUndoThatRedisRefusesTemporarily) {
   for (const char* error : {"OOM command not allowed", "LOADING Redis is loading", "BUSY Redis is busy",
@@ -202,7 +202,7 @@ TEST_F(SetUpTest, SettlesAndRecordsWithoutScriptsWhereTheyAreRefused) {
 
   Reservation late = limiter.reserve("u", 100);
   clock_->advance(90s);
-  late.cancel();  // that window no longer counts: its counter is not made anew
+  late.cancel();  // that window has ended: its counter is not created again
   EXPECT_EQ(client_->counter("u", 1), std::nullopt);
   EXPECT_EQ(limiter.undelivered().batches, 0U);
 }

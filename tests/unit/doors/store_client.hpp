@@ -58,7 +58,7 @@ class StoreClient final : public RedisClient {
   void preload(std::span<const Script* const> scripts) override { preloaded.assign(scripts.begin(), scripts.end()); }
   [[nodiscard]] Failure script_refusal() const override { return script_refusal_; }
 
-  /// Posts what was to be posted later; false when that was nothing.
+  /// Executes the delayed posts; false when there were none.
   bool run_later() {
     for (auto& [batch, handler] : std::exchange(later_, {})) post(std::move(batch), std::move(handler));
     return !later_.empty();
@@ -74,7 +74,7 @@ class StoreClient final : public RedisClient {
 
   std::vector<std::string> executed;
   std::vector<std::string> posted;
-  std::vector<std::chrono::steady_clock::time_point> due;  // of what was posted for later
+  std::vector<std::chrono::steady_clock::time_point> due;  // the due times of delayed posts
   std::vector<const Script*> preloaded;
 
  private:

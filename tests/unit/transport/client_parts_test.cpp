@@ -1,4 +1,4 @@
-// The small pure parts of the hiredis client: what is written, what is read, when it is tried again.
+// The small pure parts of transport: the RESP encoder, the reply parser, and the check of replies.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

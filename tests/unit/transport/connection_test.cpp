@@ -1,4 +1,4 @@
-// A connection over a stream that is written by the test: what it makes of bytes, silence and the end.
+// A connection over a scripted stream: replies, silence and the end of the stream.
 
 #include "transport/connection.hpp"
 
@@ -17,7 +17,7 @@ namespace {
 
 using Status = ByteStream::Status;
 
-/// Gives what the test has scripted, one piece per call.
+/// Returns the test's scripted pieces, one per call.
 class ScriptedStream final : public ByteStream {
  public:
   struct State {

@@ -1,4 +1,4 @@
-// Which scripts a new connection is sent, and what its answer shows.
+// The scripts that a new connection loads, and the rights that the replies show.
 
 #include "transport/script_preload.hpp"
 

@@ -1,4 +1,4 @@
-// Which outcomes count against a server, and what calls are answered while its circuit is open.
+// The outcomes that count as failures of a server, and the failure of calls while its circuit is open.
 
 #include "transport/server_health.hpp"
 
