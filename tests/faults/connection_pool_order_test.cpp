@@ -82,13 +82,13 @@ TEST_F(ConnectionPoolOrder, NoChargeIsSentAfterItsDeadlineOnAnotherConnection) {
   const auto late = std::make_shared<CountingHandler>();
   const auto start = Clock::now();
   std::int64_t charged_in_time = 0;
-  std::thread peek([&] {
+  std::thread peeking([&] {
     std::this_thread::sleep_until(start + 70ms);
     charged_in_time = counter("v");
   });
   const BatchResult result = client->execute(charge_of(key("v"), 7), start + 50ms, late);
   EXPECT_EQ(result.failure.code, Errc::kTimeout);
-  look.join();
+  peeking.join();
   gate_.pass_replies(true);
   other.join();
   EXPECT_TRUE(client->drain(Clock::now() + 5s));
