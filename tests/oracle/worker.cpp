@@ -100,7 +100,9 @@ class Worker {
   void run() {
     while (!shared_.go) std::this_thread::sleep_for(1ms);
     // This tells in the record which connection is whose.
+    // Both connections that it uses show in the record whose they are: that of calls, and that of reset.
     static_cast<void>(limiters_[0].get_remaining("worker-" + std::to_string(number_)));
+    limiters_[0].reset("worker-" + std::to_string(number_));
     while (shared_.operations_left.fetch_sub(1) > 0) {
       pass_time();
       act();
