@@ -86,7 +86,7 @@ TEST_F(ChatHandlerTest, ChargesTheEstimateAndGivesBackWhatTheModelDidNotUse) {
   EXPECT_EQ(handler_.handle("user_42", "hello", 500).status, 200);
 }
 
-TEST_F(ChatHandlerTest, TellsADeniedUserWhenToComeBackAndDoesNotAskTheModel) {
+TEST_F(ChatHandlerTest, ReturnsRetryAfterToADeniedUserAndDoesNotCallTheModel) {
   tollgate::testing::denies(*redis_);
   clock_->advance(std::chrono::milliseconds{15'200});  // 44.8 s are left of this minute
   EXPECT_CALL(model_, Call).Times(0);
@@ -95,7 +95,7 @@ TEST_F(ChatHandlerTest, TellsADeniedUserWhenToComeBackAndDoesNotAskTheModel) {
   EXPECT_EQ(response.retry_after_seconds, 45);
 }
 
-TEST_F(ChatHandlerTest, RefusesForGoodWhatIsLargerThanTheBudgetWithoutAskingRedis) {
+TEST_F(ChatHandlerTest, RefusesARequestLargerThanTheBudgetWithoutARoundTrip) {
   EXPECT_CALL(*redis_, execute).Times(0);
   EXPECT_CALL(model_, Call).Times(0);
   const Response response = handler_.handle("user_42", "a very long prompt", 10'001);

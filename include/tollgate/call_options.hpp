@@ -1,4 +1,4 @@
-/// What one call may say besides its arguments, and what a call of many is given.
+/// Options of one call, and one request of consume_all.
 /// Thread safety: plain values.
 #pragma once
 
@@ -10,8 +10,8 @@
 namespace tollgate::inline v0 {
 
 struct CallOptions {
-  /// When the call must have returned; it may be later or earlier than the client's command timeout, which holds when
-  /// nothing is given. A deadline in the past fails at once, and nothing is sent.
+  /// When the call must have returned, earlier or later than the client's command timeout would allow. Nothing (the
+  /// default) = the command timeout. A deadline in the past fails at once, and nothing is sent.
   std::optional<std::chrono::steady_clock::time_point> deadline = std::nullopt;
 
   /// Names this operation, 1 … 128 bytes, chosen by the caller and unique per user: repeating it within two minutes

@@ -1,4 +1,4 @@
-/// The seam through which time comes in. Tests pass tollgate::testing::ManualClock.
+/// The interface through which a limiter reads the time. Tests pass tollgate::testing::ManualClock.
 /// Thread safety: every implementation is read by many threads at once.
 #pragma once
 
@@ -16,8 +16,8 @@ class TOLLGATE_EXPORT Clock {
   /// Unix time: picks the minute that a request is charged to. May jump, also backwards.
   [[nodiscard]] virtual std::chrono::system_clock::time_point now() const noexcept = 0;
 
-  /// Never goes back: measures how long a memory, a key of `memory://` or a fallback lasts. A few milliseconds more or
-  /// less are nothing to these, so it may advance in such steps.
+  /// Monotonic: measures how long a remembered denial, a key of `memory://` or a fallback lasts. It may advance in
+  /// steps of some milliseconds, because none of these needs more precision.
   [[nodiscard]] virtual std::chrono::steady_clock::time_point steady_now() const noexcept = 0;
 };
 

@@ -1,6 +1,7 @@
-/// Errors that answer questions: may the request have been executed, and is it worth trying again?
+/// Errors of a request that Redis did not answer as expected. They say whether it may have been executed, and whether
+/// a retry may succeed.
 ///
-/// Denial is a value, never an error; bad arguments are std::invalid_argument and are not found here.
+/// A denial is a value, never an error. Bad arguments are std::invalid_argument, which is not declared here.
 /// Thread safety: plain values.
 #pragma once
 
@@ -14,22 +15,22 @@
 
 namespace tollgate::inline v0 {
 
-/// Why Redis could not be asked, or what it answered instead.
+/// Why there was no usable reply.
 enum class Errc {
   kTimeout = 1,       ///< the deadline passed
-  kConnectFailed,     ///< no connection could be made, or none is tried before the next attempt is due
-  kConnectionLost,    ///< the connection ended while the request was under way
+  kConnectFailed,     ///< no connection could be made, or the next attempt is not due yet
+  kConnectionLost,    ///< the connection ended while the request was in flight
   kOverloaded,        ///< too many requests in flight on this client; nothing was sent
-  kProtocol,          ///< what came back is not what Redis would send
-  kServerError,       ///< an error reply that has no line of its own below
+  kProtocol,          ///< the reply is not one that Redis sends to this command
+  kServerError,       ///< an error reply that has no code of its own below
   kOutOfMemory,       ///< OOM: Redis is at its maxmemory
-  kAuthRequired,      ///< NOAUTH: the URL has no password and Redis wants one
+  kAuthRequired,      ///< NOAUTH: the URL has no password and Redis requires one
   kAuthFailed,        ///< WRONGPASS, or AUTH where Redis has no password
   kPermissionDenied,  ///< NOPERM: an ACL forbids the command or the key
-  kLoading,           ///< LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN: not ready yet
+  kLoading,           ///< LOADING, MASTERDOWN, CLUSTERDOWN, TRYAGAIN: Redis is not ready yet
   kReadOnly,          ///< READONLY or MISCONF: this server takes no writes now
   kBusy,              ///< BUSY: a script is blocking Redis
-  kWrongType,         ///< the key holds something that is no counter
+  kWrongType,         ///< the key does not hold a counter
   kOverflow,          ///< the counter would leave the range of int64
   kMoved,             ///< MOVED, ASK: this node of a Cluster does not hold the key; the URL must be redis+cluster://
   kCrossSlot,         ///< CROSSSLOT: a script's keys lie in different hash slots of a Cluster
@@ -39,23 +40,23 @@ enum class Errc {
 TOLLGATE_EXPORT const std::error_category& error_category() noexcept;
 TOLLGATE_EXPORT std::error_code make_error_code(Errc code) noexcept;
 
-/// Whether the same call may succeed later without anybody changing its arguments or Redis's configuration.
+/// Whether the same call may succeed later with the same arguments and the same Redis configuration.
 [[nodiscard]] TOLLGATE_EXPORT bool is_retryable(std::error_code code) noexcept;
 
-/// Whether `code` says that Redis or its users are not set up for tollgate (no password or the wrong one, a missing
-/// right, a renamed command, a key that is no counter, a node of a Cluster): no outage, and it lasts until that
-/// changes.
+/// Whether `code` means that Redis or its users are not configured for tollgate: no password or a wrong one, a missing
+/// right, a renamed command, a key that is no counter, a node of a Cluster. Such an error is not an outage; it lasts
+/// until the configuration is changed.
 [[nodiscard]] TOLLGATE_EXPORT bool is_misconfiguration(std::error_code code) noexcept;
 
-/// What went wrong, as a value: costs nothing where nothing did.
+/// An error as a value. It allocates nothing when there is no error.
 struct Failure {
-  std::error_code code;            ///< empty = nothing went wrong
-  bool may_have_executed = false;  ///< some of the request's bytes had left and no reply tells what became of them
+  std::error_code code;            ///< empty = no error
+  bool may_have_executed = false;  ///< bytes of the request had been sent, and no reply has come
   std::string detail = {};         ///< where and how, in our words; never holds a password
-  std::string server_text = {};    ///< Redis's own words, where it spoke; may hold user data
+  std::string server_text = {};    ///< the text of Redis's error reply, if any; may hold user data
 };
 
-/// Root of what tollgate throws when Redis could not be asked.
+/// Base class of what tollgate throws when Redis gave no usable reply.
 class TOLLGATE_EXPORT Error : public std::runtime_error {
  public:
   explicit Error(Failure failure);
@@ -63,9 +64,9 @@ class TOLLGATE_EXPORT Error : public std::runtime_error {
   [[nodiscard]] std::error_code code() const noexcept { return failure_.code; }
   /// True when the request may have been executed although no reply came: the charge may stand.
   [[nodiscard]] bool may_have_executed() const noexcept { return failure_.may_have_executed; }
-  /// True when the same call may succeed later as it is.
+  /// True when the same call may succeed later unchanged.
   [[nodiscard]] bool retryable() const noexcept { return is_retryable(failure_.code); }
-  /// True when the set-up is to be changed, see is_misconfiguration().
+  /// True when the configuration must be changed, see is_misconfiguration().
   [[nodiscard]] bool misconfiguration() const noexcept { return is_misconfiguration(failure_.code); }
 
  protected:
@@ -75,13 +76,13 @@ class TOLLGATE_EXPORT Error : public std::runtime_error {
   Failure failure_;
 };
 
-/// No usable connection: refused, lost, not tried now, too much in flight, or talking gibberish.
+/// No usable connection: refused, lost, not attempted now, overloaded, or out of protocol.
 class TOLLGATE_EXPORT ConnectionError : public Error {
  public:
   using Error::Error;
 };
 
-/// The deadline passed first.
+/// The deadline passed before the reply came.
 class TOLLGATE_EXPORT TimeoutError : public Error {
  public:
   using Error::Error;
@@ -95,11 +96,11 @@ class TOLLGATE_EXPORT ServerError : public Error {
   [[nodiscard]] const std::string& server_text() const noexcept { return failure().server_text; }
 };
 
-/// Throws the class above that fits `failure.code`, which must not be empty.
+/// Throws the class above that corresponds to `failure.code`, which must not be empty.
 [[noreturn]] TOLLGATE_EXPORT void throw_failure(Failure failure);
 
-/// The failure that an error reply of Redis stands for, recognised by its first words. `command`: the name of the
-/// command that was answered so, for `detail`; empty = not known.
+/// The failure for an error reply of Redis, recognised by its first words. `command`: the name of the command that was
+/// answered, for `detail`; empty = unknown.
 [[nodiscard]] TOLLGATE_EXPORT Failure failure_from_error_reply(std::string_view server_text,
                                                                std::string_view command = {});
 

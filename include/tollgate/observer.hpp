@@ -1,5 +1,5 @@
-/// Reports of what goes wrong, and right again, as it happens: for logs and alerts. Derive from Observer and hand it to
-/// RateLimitConfig::observer or ClientOptions::observer. What is to be counted is in Stats.
+/// Events of a limiter and its client, for logs and alerts. Derive from Observer and pass an object to
+/// RateLimitConfig::observer or ClientOptions::observer. Counters are in Stats.
 #pragma once
 
 #include <cstdint>
@@ -11,28 +11,28 @@
 namespace tollgate::inline v0 {
 
 enum class EventKind : std::uint8_t {
-  // Of a client, whose first connection speaks for all; `subject` is its URL, without password.
-  kConnected,      ///< it stands, AUTH and SELECT were accepted
-  kDisconnected,   ///< it stood and has ended, not by its client's end; `failure` says why
-  kCircuitOpened,  ///< calls fail at once from now on; `failure` is what was once too often
-  kCircuitClosed,  ///< Redis has answered a probe: calls are made again
-  // Of a limiter; `subject` is its key_prefix.
-  /// From now on the FailurePolicy decides, be it by throwing: `failure` is why Redis could not be asked (to charge or
-  /// to look). What concerns a single counter (kWrongType, kOverflow) does not count.
+  // Events of a client: the state of its primary connection. `subject` is its URL, without password.
+  kConnected,      ///< the connection is established; AUTH and SELECT were accepted
+  kDisconnected,   ///< an established connection was lost, and not by its client's end; `failure` is the reason
+  kCircuitOpened,  ///< calls fail at once from now on; `failure` is the last of those that opened the circuit
+  kCircuitClosed,  ///< Redis has answered a probe: calls are sent again
+  // Events of a limiter. `subject` is its key_prefix.
+  /// From now on the FailurePolicy decides, under kThrow by throwing: `failure` is why Redis gave no usable reply to a
+  /// charge or a read. Errors of a single counter (kWrongType, kOverflow) do not cause this event.
   kFallbackEntered,
-  /// Redis has decided again: it answered what was asked a second or more after kFallbackEntered. Where that came from
-  /// a failed charge,
-  /// it answered a charge: a full or read-only Redis still answers looks. What is denied locally changes nothing.
+  /// Redis decides again: it answered a request that was made a second or more after kFallbackEntered. Where a charge
+  /// had failed, only an answer to a charge counts, because a full or read-only Redis still answers reads. Requests
+  /// that are denied locally have no influence.
   kFallbackLeft,
-  kUndoFailed,        ///< a denied or abandoned charge of `tokens` stays, or may stay, until its minute ends
-  kSettlementFailed,  ///< a difference of `tokens` did not reach Redis, or may not have; so what a local share granted
-  kRepairFailed,      ///< a counter whose charge was cut off may have no expiry
+  kUndoFailed,          ///< a denied or abandoned charge of `tokens` stays, or may stay, until its minute ends
+  kSettlementFailed,    ///< a settlement of `tokens`, or a local share's grant, did not reach Redis, or may not have
+  kRepairFailed,        ///< a counter whose charge was interrupted may have no expiry
   kReservationDropped,  ///< destroyed without settle() or cancel(): `tokens` stay charged
-  /// Redis answered with an error that no outage explains, see is_misconfiguration(): the FailurePolicy decides until
-  /// the set-up is changed. The first in each minute.
+  /// Redis answered with an error of its configuration, see is_misconfiguration(): the FailurePolicy decides until that
+  /// is changed. Reported once a minute.
   kMisconfigured,
-  /// Redis refuses to run scripts: `failure` names the rights to grant. Until then what is given back travels as INCRBY
-  /// and EXPIRE, and a reset or an eviction in between lets those tokens be granted once more.
+  /// Redis refuses to run scripts: `failure` names the rights to grant. Until then tokens are given back by INCRBY and
+  /// EXPIRE; when a reset or an eviction comes in between, those tokens can be granted once more.
   kScriptsRefused,
 };
 
@@ -45,16 +45,16 @@ struct Event {
   std::int64_t tokens = 0;
 };
 
-/// Thread safety: on_event may be called on any thread that calls the limiter, one call at a time for each client and
-/// each limiter, in the order in which things happened.
+/// Receives events. Thread safety: on_event may be called on any thread that calls the limiter, one call at a time for
+/// each client and each limiter, in the order of the events.
 class TOLLGATE_EXPORT Observer {
  public:
   virtual ~Observer() = default;
 
-  /// Called while no lock is held, once per change and never per request: of failed undos, settlements and repairs the
-  /// first after a success, of dropped reservations the first in each minute. It delays the call that it is made from,
-  /// so it should not block: while 1024 events wait, further ones are dropped. It may call the limiter, as long as that
-  /// lives.
+  /// Called while no lock is held, once per change and never per request: for failed undos, settlements and repairs the
+  /// first after a success, for dropped reservations the first in each minute. It delays the caller of the limiter, so
+  /// it should not block: while 1024 events are queued, further ones are dropped. It may call the limiter while that
+  /// exists.
   virtual void on_event(const Event& event) noexcept = 0;
 };
 

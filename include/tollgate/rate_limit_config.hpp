@@ -1,4 +1,4 @@
-/// How a limiter decides: plain options, checked once when the limiter is made.
+/// Options of a limiter, checked once when it is made. Thread safety: plain values.
 #pragma once
 
 #include <chrono>
@@ -20,7 +20,7 @@ enum class Admission : std::uint8_t {
   kAtomic,     ///< one script that checks, then adds: a denial writes nothing
 };
 
-/// What to answer when Redis could not be asked (no connection, no reply in time, an error reply).
+/// The decision when Redis gives no usable reply (no connection, no reply in time, an error reply).
 enum class FailurePolicy : std::uint8_t {
   kThrow,       ///< throw tollgate::Error; try_consume denies instead
   kAllow,       ///< let the request pass, uncounted: the budget is not kept while Redis is away
@@ -39,27 +39,28 @@ struct RateLimitConfig {
 
   FailurePolicy on_failure = FailurePolicy::kThrow;
 
-  /// How long this process remembers how little was left, and denies without asking what needs more. It never lets
-  /// anything pass, and tokens given back elsewhere are seen after this time. 0 … 60'000 ms; 0 = off: every request
-  /// asks Redis, and a kPipelined request that is denied again and again inflates the counter each time.
+  /// How long this process remembers that few tokens were left, and denies larger requests without a round trip. It
+  /// never admits a request; tokens that other processes give back become visible after this time. 0 … 60'000 ms, by
+  /// default 1000; 0 = off: every request goes to Redis, and each denied kPipelined request inflates the counter until
+  /// its undo is executed.
   std::chrono::milliseconds deny_memory{1000};
 
-  /// Where time comes from; null = tollgate::system_clock().
+  /// The source of time; null = tollgate::system_clock().
   std::shared_ptr<const Clock> clock = nullptr;
 
   /// The key with which Reservation::token() is authenticated, 0 or 16 … 512 bytes, the same on every host. Empty:
-  /// tokens are protected against damage, but anyone who knows this library can forge one. Appears in no message.
+  /// tokens are protected against damage only, not against forgery. Appears in no message.
   std::string token_secret = {};
 
-  /// Under kLocalShare: tokens per user and minute that this process grants by itself while Redis cannot be asked, less
-  /// what it was granted in that minute before. 0 … max_tokens_per_minute; nothing = a tenth of that, rounded up, so
-  /// that up to ten processes together let pass one budget more at most: the overshoot is bounded by processes × share.
-  /// What was granted so is charged as soon as Redis is back, so nothing is granted twice; what is given back later is
-  /// not returned to the share. A request whose reply was lost may so be charged twice, never too little: always where
+  /// Under kLocalShare: tokens per user and minute that this process grants by itself while Redis gives no usable
+  /// reply, less what Redis granted it earlier in that minute. 0 … max_tokens_per_minute; nothing = a tenth of that,
+  /// rounded up. The overshoot is at most the number of processes × share: with the default, ten processes admit at
+  /// most one more budget. Granted tokens are charged as soon as Redis is reachable again; tokens given back later do
+  /// not return to the share. A request whose reply was lost may be charged twice, never too little; it always is when
   /// it had an operation_id and had been executed. Takes 1 MB per limiter.
   std::optional<std::int64_t> local_share = std::nullopt;
 
-  /// Is called with this limiter's events; null = none. A limiter made from a URL passes it to its client too.
+  /// Receives this limiter's events; null = no events. A limiter made from a URL passes it to its client too.
   std::shared_ptr<Observer> observer = nullptr;
 };
 

@@ -4,11 +4,11 @@
 ///     if (!reservation.allowed()) return too_many_requests();
 ///     reservation.settle(answer.tokens_used);
 ///
-/// Destroyed or assigned over without settle() or cancel(), the estimate stays charged; unless token() has handed it to
-/// others, that is counted (Stats::reservations_dropped) and reported (kReservationDropped). The destructor does no
-/// I/O, nor do settle() and cancel() beyond their post, also as the last owner of limiter and client; a reservation may
-/// outlive its limiter. After a reset of the user's budget, what is given back lowers the new counter,
-/// never below zero. Thread safety: one thread at a time; distinct reservations are independent.
+/// When it is destroyed or assigned over without settle() or cancel(), the estimate stays charged; unless token() was
+/// called, this is counted (Stats::reservations_dropped) and reported (kReservationDropped). The destructor does no
+/// I/O; settle() and cancel() do none beyond their post, also when the reservation is the last owner of limiter and
+/// client. A reservation may outlive its limiter. After a reset of the user's budget, tokens given back lower the new
+/// counter, never below zero. Thread safety: one thread at a time; distinct reservations are independent.
 #pragma once
 
 #include <cstdint>
@@ -35,8 +35,8 @@ class TOLLGATE_EXPORT Reservation {
   explicit operator bool() const noexcept { return allowed(); }
   [[nodiscard]] const Decision& decision() const noexcept { return decision_; }
 
-  /// What is charged now: the estimate and what was added; 0 when denied, settled or cancelled, and when
-  /// FailurePolicy::kAllow let the request pass uncounted.
+  /// Tokens charged now: the estimate and what add() charged; 0 when denied, settled or cancelled, and when
+  /// FailurePolicy::kAllow admitted the request uncounted.
   [[nodiscard]] std::int64_t tokens() const noexcept { return earlier_ + held_; }
 
   /// Charges `tokens` (0 … 2^53-1) more, when they fit into the budget of the current minute. Blocks for a round trip,
@@ -44,22 +44,21 @@ class TOLLGATE_EXPORT Reservation {
   /// Tokens of an earlier window stay charged there from then on: that window no longer counts.
   [[nodiscard]] Decision add(std::int64_t tokens, const CallOptions& options = {});
 
-  /// The request used `actual_tokens` (0 … 2^53-1) in all. Less than was charged: the rest is given back to the window
-  /// that was charged, while that counts. More: the excess is charged to the window that counts now, past the limit
-  /// where need be; so is all of it on a reservation that was denied. Returns at once; never throws but
-  /// std::invalid_argument. What cannot be delivered is counted by RedisRateLimiter::undelivered(). The second call,
-  /// and one after cancel(), has no effect; nor has one on a repeated reservation (the same operation_id) or on one
-  /// adopted from token(), once another of them was settled. For those the operation_id of `options` is not needed, and
-  /// does not count.
+  /// Replaces the charge by `actual_tokens` (0 … 2^53-1). When that is less than was charged, the rest is given back to
+  /// the charged window, if that has not ended. When it is more, the excess is charged to the current window, if
+  /// necessary past the limit; on a denied reservation, all of it. Returns at once; throws std::invalid_argument only.
+  /// A settlement that cannot be delivered is counted by RedisRateLimiter::undelivered(). A second call, and one after
+  /// cancel(), has no effect. Of several reservations with the same operation_id, or adopted from the same token(),
+  /// only the first settlement has an effect; for these the operation_id of `options` is ignored.
   void settle(std::int64_t actual_tokens, const CallOptions& options = {});
 
-  /// The request used nothing: settle(0).
+  /// Gives back all that was charged: settle(0).
   void cancel() noexcept;
 
   /// This reservation as printable text of 150 … 1200 bytes, to settle it in another process with
-  /// RedisRateLimiter::adopt. However many settle it, one does. Holds the user id, readable by everyone who has it;
-  /// describes what is held now, so take it after the last add(). Throws std::logic_error once settled, cancelled or
-  /// moved from.
+  /// RedisRateLimiter::adopt. However often it is settled, only the first settlement has an effect. It contains the
+  /// user id, not encrypted. It describes the current charge, so call it after the last add(). Throws std::logic_error
+  /// once settled, cancelled or moved from.
   [[nodiscard]] std::string token();
 
  private:
@@ -78,12 +77,12 @@ class TOLLGATE_EXPORT Reservation {
 
   std::shared_ptr<BlockingLimiter> limiter_;  // null once settled, cancelled or moved from
   std::string user_id_;
-  std::string once_id_;  // empty until token() lets others settle it too
+  std::string once_id_;  // the settlement's operation id; may be empty until token() is called
   Decision decision_;
-  detail::WindowId window_;   // that held_ was charged to
+  detail::WindowId window_;   // the window in which held_ is charged
   std::int64_t held_ = 0;     // tokens, in that window
   std::int64_t earlier_ = 0;  // tokens, in windows before it
-  bool handed_on_ = false;    // by token(): others settle it
+  bool has_token_ = false;    // token() was called: another process may settle it
 };
 
 }  // namespace tollgate::inline v0

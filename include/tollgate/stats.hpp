@@ -1,5 +1,5 @@
 /// Counters of a limiter and of the client below it, since they were made.
-/// Reading takes no lock: numbers that belong together may be a call apart. Plain values.
+/// Reading takes no lock, so related numbers may differ by the calls in flight. Thread safety: plain values.
 #pragma once
 
 #include <array>
@@ -9,7 +9,8 @@
 
 namespace tollgate::inline v0 {
 
-/// Bucket i counts what took less than 2^i microseconds and no less than half of that; the last, all that took longer.
+/// A histogram of latencies: bucket i counts those of 2^(i-1) microseconds or more and less than 2^i; the last bucket,
+/// also all longer ones.
 struct LatencyHistogram {
   static constexpr std::size_t kBuckets = 24;  // up to 4.2 s, and longer
 
@@ -20,7 +21,7 @@ struct LatencyHistogram {
     for (auto left = latency / 1000; left.count() > 0 && bucket + 1 < kBuckets; left /= 2) ++bucket;
     return bucket;
   }
-  /// What bucket `i` stays below; of the last bucket, half of what it would be.
+  /// The exclusive upper bound of a bucket; the last one also counts longer latencies.
   [[nodiscard]] static constexpr std::chrono::microseconds upper_bound(std::size_t bucket) noexcept {
     return std::chrono::microseconds{std::int64_t{1} << bucket};
   }
@@ -31,19 +32,19 @@ struct LatencyHistogram {
   }
 };
 
-/// Of a client; all zero for one that counts nothing, such as `memory://`.
+/// Counters of a client; all zero for one that counts nothing, such as `memory://`.
 struct ClientStats {
   LatencyHistogram latency;          ///< of calls that were answered, from call to return: one round trip each
   std::uint64_t failed = 0;          ///< calls that were not answered
-  std::uint64_t failed_at_once = 0;  ///< of those: while the circuit was open, or with too much in flight
+  std::uint64_t failed_at_once = 0;  ///< of those: while the circuit was open, or with too many in flight
   std::uint64_t posted = 0;          ///< batches that no call waited for: undos, settlements, repairs
-  std::uint64_t connects = 0;        ///< how often its first connection stood; all but one are reconnects
-  std::uint64_t disconnects = 0;     ///< how often that ended
+  std::uint64_t connects = 0;        ///< how often its primary connection was established
+  std::uint64_t disconnects = 0;     ///< how often that connection was lost
   std::uint64_t circuit_opened = 0;
 };
 
-/// Decisions handed out (by consume, check_and_consume, try_consume, peek, reserve and add), by who made them: as their
-/// Decision::source. get_remaining answers with a number, which is none.
+/// Decisions returned by consume, check_and_consume, try_consume, peek, reserve and add, by their Decision::source.
+/// get_remaining returns no decision and is not counted.
 struct DecisionCounts {
   std::uint64_t by_redis = 0;
   std::uint64_t locally = 0;
@@ -52,23 +53,23 @@ struct DecisionCounts {
   [[nodiscard]] constexpr std::uint64_t total() const noexcept { return by_redis + locally + by_policy; }
 };
 
-/// What was posted (undo, settle, repair) and did not reach Redis, or may not have: nothing is sent twice to make sure.
+/// Posts (undo, settle, repair) that did not reach Redis, or may not have: none is sent twice when in doubt.
 struct Undelivered {
   std::uint64_t batches = 0;
-  std::uint64_t tokens = 0;  ///< by which counters may stand too high or too low
+  std::uint64_t tokens = 0;  ///< the amount by which counters may be too high or too low
 };
 
-/// Of a limiter and its reservations.
+/// Counters of a limiter and its reservations.
 struct Stats {
   DecisionCounts allowed;
   DecisionCounts denied;       ///< includes what try_consume denies where kThrow would throw
   std::uint64_t failed = 0;    ///< calls that threw tollgate::Error
-  std::uint64_t in_doubt = 0;  ///< charges whose reply was lost: they may stand
+  std::uint64_t in_doubt = 0;  ///< charges whose reply was lost: they may have been executed
   std::uint64_t in_doubt_tokens = 0;
   Undelivered undelivered;
-  std::uint64_t reservations_dropped = 0;  ///< destroyed without settle(), cancel() or token(), tokens in hand
+  std::uint64_t reservations_dropped = 0;  ///< destroyed with tokens charged, without settle(), cancel() or token()
   ClientStats client;                      ///< of the client, also when several limiters share it
-  std::uint64_t misconfigured = 0;         ///< requests that Redis refused for its set-up, see is_misconfiguration()
+  std::uint64_t misconfigured = 0;         ///< requests that failed by Redis's configuration, see is_misconfiguration()
 };
 
 }  // namespace tollgate::inline v0

@@ -31,8 +31,8 @@ ClientOptions checked(ClientOptions options, const Url& url) {
   return options;
 }
 
-/// A client's end waits for what was posted. Where the last owner must not block, another thread waits; where none can
-/// be started, this one does after all.
+/// Destroys a client, which waits for its posts. Where the last owner must not block, another thread does this; where
+/// none can be started, the calling thread.
 struct EndClient {
   void operator()(StandaloneClient* client) const noexcept {
     if (!detail::NonBlockingRelease::active()) {
@@ -66,7 +66,7 @@ std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options
 std::shared_ptr<RedisClient> connect_shared(std::string_view url, ClientOptions options) {
   const Url parsed = Url::parse(url);
   options = checked(std::move(options), parsed);
-  // Two functions cannot be compared, and each store of memory:// is one of its own.
+  // Credentials callbacks cannot be compared, and each memory:// is a new store.
   if (options.credentials || parsed.scheme() == Url::Scheme::kMemory) return make_client(parsed, options);
   return SharedClients::instance().find_or_make(parsed, options, [&] { return make_client(parsed, options); });
 }

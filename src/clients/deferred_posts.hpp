@@ -1,4 +1,4 @@
-/// Posts that are not to be sent before a time: what Redis refused for the moment (out of memory) is tried again then.
+/// Posts that are sent at a later time, because Redis refused them temporarily (out of memory).
 /// Thread safety: all of it.
 #pragma once
 
@@ -27,7 +27,7 @@ class DeferredPosts {
 
   static constexpr std::size_t kMaxPosts = 4096;
 
-  /// False when as many wait already, and then `post` is untouched. Throws std::bad_alloc.
+  /// False when kMaxPosts are stored; then `post` is unchanged. Throws std::bad_alloc.
   [[nodiscard]] bool add(Post& post) {
     const std::lock_guard lock{mutex_};
     if (posts_.size() >= kMaxPosts) return false;
@@ -35,7 +35,7 @@ class DeferredPosts {
     return true;
   }
 
-  /// One whose time has come at `now`.
+  /// Removes and returns a post that is due at `now`; nothing when none is.
   [[nodiscard]] std::optional<Post> take_due(Time now) {
     const std::lock_guard lock{mutex_};
     const auto due = std::find_if(posts_.begin(), posts_.end(), [now](const Post& p) { return p.not_before <= now; });
@@ -45,7 +45,7 @@ class DeferredPosts {
     return taken;
   }
 
-  /// When the next is due; nothing when none waits.
+  /// When the next post is due; nothing when there is none.
   [[nodiscard]] std::optional<Time> next_due() const {
     const std::lock_guard lock{mutex_};
     if (posts_.empty()) return std::nullopt;

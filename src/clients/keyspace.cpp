@@ -14,7 +14,7 @@ constexpr std::int64_t kMaxSeconds = 1'000'000'000;  // about 31 years: keeps th
 /// Redis's glob, without character classes.
 bool matches(std::string_view text, std::string_view pattern) {
   std::size_t star = std::string_view::npos;  // where the last '*' stood in the pattern
-  std::size_t retry = 0;                      // and up to where in the text it has eaten
+  std::size_t retry = 0;                      // the end of the text that this '*' has matched
   std::size_t at = 0;
   std::size_t want = 0;
   while (at < text.size()) {
@@ -74,7 +74,8 @@ Keyspace::Entry* Keyspace::find_or_make(std::string_view key) {
   return &found_last_->second;
 }
 
-// Visits every entry, and so only when as many were added as were left after the last visit: O(1) per write.
+// Removes expired entries. It visits every entry, so it runs only after as many writes as the last visit left entries:
+// O(1) per write.
 void Keyspace::purge() {
   std::erase_if(entries_,
                 [this](const auto& entry) { return entry.second.expires_at && *entry.second.expires_at <= now_; });

@@ -1,5 +1,5 @@
 /// The part of Redis that a rate limiter needs, as a plain data structure: string keys with expiry, in memory.
-/// Time is passed in. It answers what Redis 7 answers, error texts included.
+/// Time is passed in. Its replies are those of Redis 7, including the texts of errors.
 /// Thread safety: none; MemoryClient puts a lock around it.
 #pragma once
 
@@ -22,7 +22,7 @@ class Keyspace {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// Holds at most `max_keys` living keys; a write that would make one more is answered with Redis's OOM error.
+  /// Holds at most `max_keys` keys that have not expired; a write that would exceed this is answered with Redis's OOM.
   explicit Keyspace(std::size_t max_keys) : max_keys_(max_keys) {}
   Keyspace(const Keyspace&) = delete;
   Keyspace& operator=(const Keyspace&) = delete;
@@ -37,18 +37,18 @@ class Keyspace {
   Reply unlink(std::string_view key);
   /// SET key value EX seconds
   Reply set(std::string_view key, std::string value, std::int64_t seconds);
-  /// Every match at once, with the final cursor "0". The pattern knows `*`, `?` and `\`, not the classes `[…]`.
+  /// Returns every match at once, with the final cursor "0". Patterns support `*`, `?` and `\`, not classes `[…]`.
   Reply scan(std::string_view pattern);
 
-  /// Whichever of these `command` stands for; of a script, an error (see clients/script_twins.hpp).
+  /// Executes the command above that `command` names; an error for a script (see clients/script_twins.hpp).
   Reply execute(const Command& command);
 
-  /// Living and expired keys that take up room.
+  /// The number of stored keys, including expired ones that have not been removed yet.
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
 
  private:
   struct Entry {
-    std::variant<std::int64_t, std::string> value;  // what was counted is a number
+    std::variant<std::int64_t, std::string> value;  // a counter is stored as a number
     std::optional<Time> expires_at;
 
     [[nodiscard]] std::optional<std::int64_t> number() const;
@@ -56,7 +56,7 @@ class Keyspace {
   };
   struct Hash {
     using is_transparent = void;
-    // Not noexcept: so libstdc++ keeps the hash of each key, where it would compute it anew for each that it passes.
+    // Not noexcept, because then libstdc++ caches the hash of each key instead of computing it during a search.
     std::size_t operator()(std::string_view key) const { return std::hash<std::string_view>{}(key); }
   };
   using Entries = std::unordered_map<std::string, Entry, Hash, std::equal_to<>>;

@@ -13,10 +13,10 @@ using SteadyClock = std::chrono::steady_clock;
 constexpr int kUnit = 256;
 constexpr int kSmoothing = 16;
 
-// How often late replies are looked for without a call, and steps towards a connection are made.
+// How often the service thread reads late replies and continues to connect while there is no call.
 constexpr std::chrono::milliseconds kServiceTick{10};
 
-/// Counts a call for as long as it is under way.
+/// Counts a call as long as it is in flight.
 class UnderWay {
  public:
   explicit UnderWay(std::atomic<int>& calls) noexcept
@@ -42,11 +42,11 @@ bool is_maintenance(const CommandBatch& batch) {
 
 }  // namespace
 
-/// Takes a connection that no other call has to itself, for as long as it lives.
+/// Reserves a connection that no other call has reserved, until it is destroyed.
 class Node::ExclusiveUse {
  public:
   explicit ExclusiveUse(Slot& slot) noexcept { take(slot); }
-  /// `preferred`, or else the first free one, where there is one.
+  /// Reserves `preferred`, else the first free slot; slot() is null when there is none.
   ExclusiveUse(Slot& preferred, std::deque<Slot>& slots) noexcept {
     take(preferred);
     for (auto slot = slots.begin(); slot != slots.end() && slot_ == nullptr; ++slot) take(*slot);
@@ -84,7 +84,7 @@ void Node::close() {
   for (Slot& slot : slots_) {
     if (&slot != &primary()) slot.pipeline.close();
   }
-  primary().pipeline.drain(deadline);  // what the handlers of those have posted
+  primary().pipeline.drain(deadline);  // posts made by the handlers of those replies
   while (auto post = deferred_.take_due(Time::max())) {
     if (!post->handler) continue;
     const BatchResult ended{{}, detail::failure(Errc::kConnectionLost, false, "client ended")};
@@ -107,7 +107,7 @@ BatchResult Node::carry(const CommandBatch& batch, Time now, Time until, const s
   if (!few_are_under_way(under_way.others()) || !is_healthy()) return carry_on_primary(batch, now, until, late);
 
   const ExclusiveUse use{primary(), slots_};
-  // A call comes after what its thread has posted, which is on the primary.
+  // A call must be executed after the posts of its thread, which are on the primary.
   if (use.slot() == nullptr || use.slot() == &primary() || primary().pipeline.has_posts_under_way()) {
     return carry_on_primary(batch, now, until, late);
   }
@@ -120,16 +120,18 @@ BatchResult Node::carry(const CommandBatch& batch, Time now, Time until, const s
   return carry_on_primary(batch, SteadyClock::now(), until, late);
 }
 
-/// Calls come in groups, so one look is not enough: after a batch of many, the next ones find none for a moment.
+/// Uses a moving average, because calls come in groups: after a large batch, the next calls find few in flight for a
+/// moment.
 bool Node::few_are_under_way(int others) noexcept {
   constexpr int kFew = kConnections;
-  int usual = usual_.load(std::memory_order_relaxed);
-  usual += (others * kUnit - usual) / kSmoothing;
-  usual_.store(usual, std::memory_order_relaxed);
-  return others < kFew && usual < kFew * kUnit;
+  int average = average_others_.load(std::memory_order_relaxed);
+  average += (others * kUnit - average) / kSmoothing;
+  average_others_.store(average, std::memory_order_relaxed);
+  return others < kFew && average < kFew * kUnit;
 }
 
-/// Of a call at `since` on a secondary connection. One event may end all of them: it counts once.
+/// Notes the outcome of a call that began at `since` on a secondary connection. One event may end all secondary
+/// connections; it counts as one failure.
 void Node::note_outcome(const BatchResult& result, Time since) {
   if (result.ok()) {
     const auto inability = ServerHealth::inability_in(result.replies);
@@ -160,8 +162,8 @@ BatchResult Node::carry_on_primary(const CommandBatch& batch, Time now, Time unt
   return result;
 }
 
-/// The primary may be cut off without a word, or Redis may be slow: a connection that is made, and answered, now shows
-/// which. The silent one is kept, so that late replies are still read; it is given up when they are overdue.
+/// When the primary is silent, either its network path is broken or Redis is slow. A new connection that is answered
+/// shows that it is the path. The silent connection is kept, to read late replies, until they are overdue.
 BatchResult Node::carry_on_replacement(std::size_t silent, std::size_t replacement, const CommandBatch& batch, Time now,
                                        Time until, const std::shared_ptr<ReplyHandler>& late) {
   Pipeline& pipeline = slots_[replacement].pipeline;
@@ -171,8 +173,8 @@ BatchResult Node::carry_on_replacement(std::size_t silent, std::size_t replaceme
   return result;
 }
 
-/// The next connection that is not silent itself; where all are, the silent one: Redis is slow, and each of them may
-/// hold replies that are still to come.
+/// The next connection that is not silent; where all are, `silent` itself: then Redis is slow, and replies may still
+/// come on each of them.
 std::size_t Node::replacement_of(std::size_t silent) {
   for (std::size_t i = 1; i < slots_.size(); ++i) {
     const std::size_t number = (silent + i) % slots_.size();
@@ -198,7 +200,7 @@ void Node::replace_primary(std::size_t silent, std::size_t replacement) {
   mark_unhealthy();  // until the late replies of the silent one are collected, or overdue
 }
 
-/// Behind what was posted, as every call. Its failures say nothing about the connections of calls.
+/// Carries maintenance, after posts, as every call. Its failures do not count against the connections of calls.
 BatchResult Node::carry_maintenance(const CommandBatch& batch, Time now, Time until,
                                     const std::shared_ptr<ReplyHandler>& late) {
   if (primary().pipeline.circuit_is_open()) return primary().pipeline.execute(batch, now, until, late);
@@ -206,7 +208,7 @@ BatchResult Node::carry_maintenance(const CommandBatch& batch, Time now, Time un
   return maintenance_.execute(batch, SteadyClock::now(), until, late);
 }
 
-/// Whether nothing is left on the secondary connections that only handlers wait for.
+/// Delivers late replies on the secondary connections; true when none is outstanding.
 bool Node::collect_late_replies(Pipeline::Server server) {
   bool collected = true;
   for (Slot& slot : slots_) {
@@ -217,14 +219,14 @@ bool Node::collect_late_replies(Pipeline::Server server) {
   return collected;
 }
 
-/// A call has failed. Once the circuit is open, what is on the secondary connections is not waited for, as on the
-/// primary.
+/// Called after a failed call. Once the circuit is open, late replies on the secondary connections are not waited for,
+/// as on the primary.
 void Node::mark_unhealthy() {
   failures_.fetch_add(1, std::memory_order_relaxed);
   service_thread_.request();
   if (!primary().pipeline.circuit_is_open()) {
     collect_late_replies(
-        Pipeline::Server::kFails);  // late replies are undone also where every caller has a short deadline
+        Pipeline::Server::kFails);  // so that late charges are undone even if every caller has a short deadline
   } else if (!secondaries_given_up_.exchange(true, std::memory_order_relaxed)) {
     for (Slot& slot : slots_) {
       if (&slot != &primary()) slot.pipeline.give_up_connection("given up when the circuit opened");
@@ -232,8 +234,8 @@ void Node::mark_unhealthy() {
   }
 }
 
-/// On the primary, except behind a call in doubt about the same key that a secondary still holds: what undoes or
-/// settles that must not come before it.
+/// Posts on the primary, unless a call in doubt on the same key is still on a secondary connection: an undo or a
+/// settlement of that call must be executed after it.
 void Node::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
   Pipeline* pipeline = &primary().pipeline;
   if (!is_healthy() && !batch.empty()) {
@@ -249,24 +251,25 @@ void Node::post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHan
   DeferredPosts::Post later{not_before, std::move(batch), std::move(handler)};
   if (!deferred_.add(later)) {
     if (!later.handler) return;
-    const BatchResult refused{{}, detail::failure(Errc::kOverloaded, false, "too many posts wait to be sent again")};
+    const BatchResult refused{{},
+                              detail::failure(Errc::kOverloaded, false, "too many posts are waiting to be sent again")};
     return later.handler->handle(shared_.client, later.batch, refused);
   }
   service_thread_.request();
 }
 
-/// The service thread's work: sends posts that are due, reads the replies to posts and abandoned calls, and makes steps
-/// towards the connections that posts wait for.
+/// The service thread's work: sends posts that are due, reads the replies to posts and abandoned calls, and continues
+/// to connect where posts need a connection.
 std::optional<Node::Time> Node::service() {
   while (auto due = deferred_.take_due(SteadyClock::now())) post(std::move(due->batch), std::move(due->handler));
-  bool has_unattended = false;
+  bool has_detached = false;
   for (Slot& slot : slots_) {
-    if (!slot.pipeline.has_unattended()) continue;
-    has_unattended = !slot.pipeline.collect_late_replies(Pipeline::Server::kUnknown) || has_unattended;
+    if (!slot.pipeline.has_detached()) continue;
+    has_detached = !slot.pipeline.collect_late_replies(Pipeline::Server::kUnknown) || has_detached;
   }
   shared_.events.deliver();
   const std::optional<Time> due = deferred_.next_due();
-  if (!has_unattended) return due;
+  if (!has_detached) return due;
   const auto tick = std::min<SteadyClock::duration>(kServiceTick, shared_.command_timeout / 8);
   const Time next = SteadyClock::now() + tick;
   return due ? std::min(next, *due) : next;

@@ -1,13 +1,14 @@
-/// One server: its connections, the choice between them, and the thread that delivers what no call follows.
+/// One server: its connections, the choice between them, and the service thread that delivers posts and late replies
+/// while there is no call.
 ///
-/// While few calls are under way each has a connection to itself, as a plain client would have; when more are, they
-/// share the primary connection, whose batches then form by themselves. So two threads do not wait for each other, and
-/// a thousand do not open a thousand connections. The primary carries all posts, its circuit breaker decides for the
-/// client, and its changes are reported. The secondary connections carry calls only while the client is healthy; a call
-/// never waits for one to connect, and after any failure none is used until the primary has answered again and nothing
-/// is left on them. A primary that stays silent after a call timed out is replaced by a secondary that answers.
-/// Commands of maintenance (SCAN, UNLINK) have a connection of their own, so that a proxy which closes the connection
-/// at them leaves no charge in doubt. Thread safety: every public function may be called from all threads.
+/// While few calls are in flight each has a connection to itself, so that they do not wait for each other. When more
+/// are in flight, they share the primary connection, which batches them, so that the number of connections stays small.
+/// The primary carries all posts, its circuit breaker decides for the client, and its changes are reported. Secondary
+/// connections carry calls only while the client is healthy; a call never waits for one to connect. After any failure
+/// none is used until the primary has answered again and no reply is outstanding on them. A primary that stays silent
+/// after a call timed out is replaced by a secondary that answers. Maintenance commands (SCAN, UNLINK) have a
+/// connection of their own, so that a proxy that closes the connection because of them leaves no charge in doubt.
+/// Thread safety: every public function may be called from all threads.
 #pragma once
 
 #include <atomic>
@@ -29,7 +30,7 @@ class Node {
  public:
   using Time = Pipeline::Time;
 
-  /// Of calls; one more is made for maintenance when there is some.
+  /// Connections for calls; one more is made for maintenance when needed.
   static constexpr std::size_t kConnections = 4;
 
   /// `client` is passed to handlers. It and `scripts` must outlive the node. Of `options` the timeouts and the observer
@@ -47,8 +48,8 @@ class Node {
   [[nodiscard]] Failure script_refusal() const { return shared_.scripts->refusal(); }
   [[nodiscard]] ClientStats stats() const noexcept;
 
-  /// Finishes posts and late replies, within the command timeout; what is left then fails. To be called once, before
-  /// the client that handlers are given ends; no function may be called afterwards.
+  /// Waits for posts and late replies, at most for the command timeout; those left then fail. Call it once, before the
+  /// client that is passed to handlers is destroyed; no function may be called afterwards.
   void close();
 
  private:
@@ -56,7 +57,7 @@ class Node {
     Slot(Pipeline::Shared& shared, Handshake handshake) : pipeline(shared, handshake) {}
 
     Pipeline pipeline;
-    std::atomic<bool> in_use{false};  // by a call that has it to itself
+    std::atomic<bool> in_use{false};  // reserved by a call
   };
   class ExclusiveUse;
 
@@ -85,16 +86,18 @@ class Node {
   Pipeline::Shared shared_;
   std::deque<Slot> slots_;
   std::atomic<std::size_t> primary_{0};
-  std::mutex replacing_;  // the primary
+  std::mutex replacing_;  // held while the primary is replaced
   Pipeline maintenance_;
-  std::atomic<int> calls_{0};  // under way
-  std::atomic<int> usual_{0};  // of the others that a call finds under way: a moving average, in units of 1 / kUnit
-  std::atomic<unsigned> failures_{0};   // of calls
-  std::atomic<unsigned> collected_{0};  // as many of them have left nothing on the secondary connections: healthy
+  std::atomic<int> calls_{0};  // in flight
+  std::atomic<int> average_others_{
+      0};  // moving average of the other calls in flight when a call begins, in units of 1 / kUnit
+  std::atomic<unsigned> failures_{0};  // of calls
+  std::atomic<unsigned> collected_{
+      0};  // failures_ after which no reply is outstanding on secondary connections; equal: healthy
   std::atomic<bool> secondaries_given_up_{false};
   detail::Counters<kCounters> counters_;  // of calls: the latencies, and then kFailed
   DeferredPosts deferred_;
-  ServiceThread service_thread_;  // last: it uses the rest until it ends
+  ServiceThread service_thread_;  // last member: it uses the others until it ends
 };
 
 }  // namespace tollgate::inline v0

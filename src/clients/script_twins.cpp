@@ -48,7 +48,7 @@ Reply admit(Keyspace& keys, const Command& command) {
 
   const auto [record, minute, ttl] = std::tuple{command.keys[1], command.integers[3], command.integers[4]};
   if (const Reply first = keys.get(record); !first.is_nil()) return recorded_answer(first.text());
-  // Its room first: a full store refuses before anything is charged.
+  // The record first: a full store must refuse before anything is charged.
   if (Reply room = keys.set(record, {}, ttl); room.is_error()) return room;
   Reply answer = admit_once(keys, command);
   if (answer.is_error()) {
@@ -59,7 +59,7 @@ Reply admit(Keyspace& keys, const Command& command) {
   return Reply::array({std::move(answer), Reply::integer(minute)});
 }
 
-/// Adds whatever the limit, or gives back: the counter, or kNoCounter.
+/// Adds regardless of the limit, or gives back; returns the counter, or kNoCounter.
 Reply adjust_once(Keyspace& keys, const Command& command) {
   const std::int64_t tokens = command.integers[0];
   const std::int64_t ttl = command.integers[1];

@@ -11,7 +11,7 @@ using SteadyClock = std::chrono::steady_clock;
 void ServiceThread::stop() noexcept {
   state_.store(State::kEnded, std::memory_order_release);
   wake_.signal();
-  const std::lock_guard lock{mutex_};  // a request may be starting it
+  const std::lock_guard lock{mutex_};  // request() may be starting the thread
   if (thread_.joinable()) thread_.join();
 }
 
@@ -24,7 +24,7 @@ void ServiceThread::wake() noexcept {
       thread_ = detail::start_background_thread([this] { run(); });
       return;
     }
-  } catch (const std::exception&) {  // no thread can be had now
+  } catch (const std::exception&) {  // no thread can be started now
     State working = State::kWorking;
     state_.compare_exchange_strong(working, State::kIdle, std::memory_order_acq_rel);
     return;
@@ -50,7 +50,7 @@ void ServiceThread::run() noexcept {
     }
     State working = State::kWorking;
     state_.compare_exchange_strong(working, State::kIdle, std::memory_order_acq_rel);
-    // A request that still saw kWorking has come before this: its work is there now.
+    // A request() that still saw kWorking came before this, so its work is found by the next run.
     try {
       next = work_();
     } catch (const std::exception&) {

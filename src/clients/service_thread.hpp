@@ -1,6 +1,5 @@
-/// A thread that does a client's background work while there is some: it delivers what was posted when no call follows,
-/// and posts that are due later. Started at the first request; between pieces of work it sleeps, so that a client
-/// without work costs nothing.
+/// A thread for a client's background work: it delivers posts when no call follows them, and posts that are due later.
+/// Started at the first request; it sleeps while there is no work.
 /// Thread safety: request() may be called from all threads.
 #pragma once
 
@@ -19,8 +18,7 @@ class ServiceThread {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// Does what there is to do, without blocking, and returns when it wants to be called again; nothing = not before the
-  /// next request.
+  /// Does the work without blocking, and returns the time of its next call; nothing = at the next request.
   using Work = std::function<std::optional<Time>()>;
 
   explicit ServiceThread(Work work) : work_(std::move(work)) {}
@@ -28,19 +26,19 @@ class ServiceThread {
   ServiceThread(const ServiceThread&) = delete;
   ServiceThread& operator=(const ServiceThread&) = delete;
 
-  /// There is work. One load while the thread is at it; wakes or starts it otherwise. Where no thread can be started,
+  /// Notes that there is work: wakes or starts the thread; one load while it is working. When no thread can be started,
   /// the next request tries again.
   void request() noexcept {
     if (state_.load(std::memory_order_acquire) != State::kWorking) wake();
   }
 
-  /// Waits until the work under way has returned; there is none afterwards.
+  /// Waits until the current call of the work has returned, and ends the thread.
   void stop() noexcept;
 
  private:
   enum class State : std::uint8_t { kIdle, kWorking, kEnded };
 
-  // How long the thread goes on looking after its last work, so that work which comes now and then wakes it rarely.
+  // How long the thread polls after its last work, so that infrequent work seldom has to wake it.
   static constexpr std::chrono::seconds kLinger{1};
   static constexpr std::chrono::milliseconds kTick{20};
 

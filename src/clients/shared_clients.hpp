@@ -1,5 +1,5 @@
-/// The clients of this process that limiters share, by URL and options. A client ends with its last limiter.
-/// Thread safety: all of it, in a forked child too, which begins with none.
+/// The clients that limiters of this process share, by URL and options. A client is destroyed with its last limiter.
+/// Thread safety: all of it, also in a forked child, which begins with none.
 #pragma once
 
 #include <chrono>
@@ -22,7 +22,7 @@ class SharedClients {
   /// Never destroyed, so that limiters may be made at any time of the program's life.
   [[nodiscard]] static SharedClients& instance();
 
-  /// The living client for this URL and these options, or the one that `make` returns.
+  /// The existing client for this URL and these options, or the one that `make` returns.
   [[nodiscard]] std::shared_ptr<RedisClient> find_or_make(const Url& url, const ClientOptions& options,
                                                           const Make& make);
 
@@ -31,7 +31,7 @@ class SharedClients {
     Url url;
     std::chrono::milliseconds connect_timeout;
     std::chrono::milliseconds command_timeout;
-    const Observer* observer;  // held by the client for as long as that lives
+    const Observer* observer;  // owned by the client
     std::weak_ptr<RedisClient> client;
   };
   struct Table {

@@ -7,10 +7,10 @@ namespace tollgate::inline v0::decisions {
 namespace {
 
 using Asked = Effects::Asked;
-using Lesson = Effects::Lesson;
+using MemoryUpdate = Effects::MemoryUpdate;
 using Step = PendingRequest::Step;
 
-/// What those of `earlier` that are about to be undone have put on the user's counter.
+/// The tokens that `earlier` requests added to the user's counter and that will be undone.
 std::int64_t inflation(std::span<const PendingRequest> earlier, std::string_view user_id) noexcept {
   std::int64_t tokens = 0;
   for (const PendingRequest& pending : earlier) {
@@ -23,7 +23,8 @@ std::int64_t inflation(std::span<const PendingRequest> earlier, std::string_view
 
 void DecisionFlow::start_record(PendingRequest& pending) const {
   pending.is_record = true;
-  if (!pending.request.operation_id.empty()) pending.scripts = Scripts::kRun;  // only a script does a thing once
+  if (!pending.request.operation_id.empty())
+    pending.scripts = Scripts::kRun;  // only a script can execute an operation once
   pending.step = first_charge_step(pending);
 }
 
@@ -35,8 +36,8 @@ DecisionFlow::Needs DecisionFlow::next_batch(std::span<PendingRequest> requests,
     if (pending.step == Step::kCharge) {
       window_.charge(request, batch, pending.record_place);
       needs = Needs::kRepliesAlsoLate;
-    } else if (pending.step == Step::kLook) {
-      window_.look(request, batch);
+    } else if (pending.step == Step::kPeek) {
+      window_.peek(request, batch);
     } else if (pending.step == Step::kFindRecord) {
       window_.find_records(request, pending.is_record ? FixedWindow::kAdjust : FixedWindow::kCharge, batch);
     } else if (pending.step == Step::kRecord) {
@@ -55,13 +56,13 @@ void DecisionFlow::resume(std::span<PendingRequest> requests, const BatchResult&
   for (std::size_t i = 0; i < requests.size(); ++i) {
     PendingRequest& pending = requests[i];
     pending.effects = {};
-    // Replies that are too many are given to the last request, which then fails.
+    // Surplus replies go to the last request, which then fails.
     const std::size_t end =
         i + 1 < requests.size() ? requests[i + 1].first_command : std::numeric_limits<std::size_t>::max();
     const ReplyRange replies{result, pending.first_command, end - pending.first_command};
     const std::int64_t inflated_by = undoes ? inflation(requests.first(i), pending.request.user_id) : 0;
     switch (pending.step) {
-      case Step::kLook: read_look(pending, replies, inflated_by); break;
+      case Step::kPeek: read_peek(pending, replies, inflated_by); break;
       case Step::kFindRecord: read_records(pending, replies); break;
       case Step::kCharge:
         read_charge(pending, replies, inflated_by);
@@ -74,11 +75,11 @@ void DecisionFlow::resume(std::span<PendingRequest> requests, const BatchResult&
   }
 }
 
-void DecisionFlow::read_look(PendingRequest& pending, const ReplyRange& replies,
+void DecisionFlow::read_peek(PendingRequest& pending, const ReplyRange& replies,
                              std::int64_t inflated_by) const noexcept {
-  Answer answer = window_.read_look(pending.request, replies, inflated_by);
-  pending.effects.asked = Asked::kLook;
-  if (!answer.failure.code) learn_left(pending, answer);
+  Answer answer = window_.read_peek(pending.request, replies, inflated_by);
+  pending.effects.asked = Asked::kPeek;
+  if (!answer.failure.code) note_left(pending, answer);
   if (!answer.failure.code && answer.decision.allowed && pending.request.tokens > 0) {
     pending.step = Step::kCharge;
   } else {
@@ -92,14 +93,14 @@ void DecisionFlow::read_charge(PendingRequest& pending, const ReplyRange& replie
   if (finds_a_cluster(pending, answer)) return;
   pending.effects.asked = Asked::kCharge;
   pending.effects.in_doubt = answer.failure.may_have_executed;
-  if (!answer.failure.code) learn_charge(pending, answer);
+  if (!answer.failure.code) note_charge(pending, answer);
   pending.must_undo = answer.must_undo;
   conclude(pending, answer);
 }
 
 void DecisionFlow::read_records(PendingRequest& pending, const ReplyRange& replies) const noexcept {
   std::optional<Answer> found = window_.read_records(pending.request, replies);
-  if (!pending.is_record) pending.effects.asked = Asked::kLook;
+  if (!pending.is_record) pending.effects.asked = Asked::kPeek;
   if (found) return conclude(pending, *found);
   pending.step = pending.is_record ? Step::kRecord : Step::kCharge;
 }
@@ -111,7 +112,8 @@ void DecisionFlow::read_record(PendingRequest& pending, const ReplyRange& replie
   conclude(pending, answer);
 }
 
-/// A Cluster has refused the record of the operation, which lies in another slot than the counter; nothing was done.
+/// Whether a Cluster has refused a script because the operation's record is in another slot than the counter. Nothing
+/// was executed then.
 bool DecisionFlow::finds_a_cluster(PendingRequest& pending, const Answer& answer) noexcept {
   if (answer.failure.code != Errc::kCrossSlot || pending.record_place == RecordPlace::kOfCounter) return false;
   pending.record_place = RecordPlace::kOfCounter;
@@ -119,22 +121,22 @@ bool DecisionFlow::finds_a_cluster(PendingRequest& pending, const Answer& answer
   return true;
 }
 
-void DecisionFlow::learn_left(PendingRequest& pending, const Answer& answer) const noexcept {
-  // A counter above the limit holds a charge that is about to be undone.
-  if (!pending.learns || answer.used > window_.limit()) return;
-  pending.effects.lesson = Lesson::kLeft;
+void DecisionFlow::note_left(PendingRequest& pending, const Answer& answer) const noexcept {
+  // A counter above the limit contains a charge that will be undone.
+  if (!pending.uses_deny_memory || answer.used > window_.limit()) return;
+  pending.effects.memory_update = MemoryUpdate::kLeft;
   pending.effects.left = window_.limit() - answer.used;
 }
 
-void DecisionFlow::learn_charge(PendingRequest& pending, const Answer& answer) const noexcept {
-  if (!pending.learns) return;
+void DecisionFlow::note_charge(PendingRequest& pending, const Answer& answer) const noexcept {
+  if (!pending.uses_deny_memory) return;
   const bool denied = !answer.decision.allowed;
   if (window_.admission() == Admission::kAtomic) {
-    if (denied) learn_left(pending, answer);
+    if (denied) note_left(pending, answer);
   } else if (denied) {
-    pending.effects.lesson = Lesson::kDenied;
-  } else if (pending.looks_first) {
-    pending.effects.lesson = Lesson::kAdmitted;
+    pending.effects.memory_update = MemoryUpdate::kDenied;
+  } else if (pending.peeks_first) {
+    pending.effects.memory_update = MemoryUpdate::kAdmitted;
   }
 }
 
@@ -144,7 +146,7 @@ void DecisionFlow::conclude(PendingRequest& pending, Answer& answer) const noexc
   if (answer.failure.code) {
     outcome.failure = std::move(answer.failure);
     if (pending.is_record) return;
-    // Another node of the Cluster holds the counter and can be asked: no share is granted on that ground.
+    // The counter is on another node of the Cluster, which may be reachable, so the local share must not decide.
     const bool ask_share = on_failure_ == FailurePolicy::kLocalShare && outcome.failure->code != Errc::kMoved;
     if (ask_share) {
       pending.step = Step::kAwaitLocalShare;
@@ -161,8 +163,8 @@ void DecisionFlow::conclude(PendingRequest& pending, Answer& answer) const noexc
 
 void DecisionFlow::resume(PendingRequest& pending, bool granted) const noexcept { apply_policy(pending, granted); }
 
-/// What kAllow lets pass is taken to be charged when it may have been; what the local share grants is charged once
-/// Redis is back. MOVED is no outage: no policy lets it pass.
+/// A request that kAllow admits counts as charged when its charge may have been executed. A grant of the local share is
+/// charged when Redis is reachable again. MOVED is not an outage, so no policy admits the request.
 void DecisionFlow::apply_policy(PendingRequest& pending, bool granted) const noexcept {
   Outcome& outcome = *pending.outcome;
   const Failure& failure = *outcome.failure;

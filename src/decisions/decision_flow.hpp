@@ -1,17 +1,17 @@
-/// A request from its start to its outcome, as a state machine: it gives a batch, takes the replies, and gives the next
-/// batch, or the outcome and what is left to do. It does no I/O, takes no lock, reads no clock and allocates nothing;
-/// a limiter that blocks and one that is called back drive the same machine:
+/// A request from its start to its outcome, as a state machine: it returns a batch, takes the replies, and returns the
+/// next batch, or the outcome and the remaining effects. It does no I/O, takes no lock, reads no clock and allocates
+/// nothing, so that a blocking and an asynchronous limiter drive the same machine:
 ///
 ///     flow.start(pending);                         // step: kDone where no round trip is needed
-///     if (pending.learns) flow.advise(pending, advice of the deny memory);
+///     if (pending.uses_deny_memory) flow.advise(pending, advice of the deny memory);
 ///     while (flow.next_batch({&pending, 1}, batch)) {
 ///       flow.resume({&pending, 1}, replies to batch);
 ///       carry out pending.effects; if it waits for the local share: flow.resume(pending, granted);
 ///       post flow.undo({&pending, 1}, …) when it is not empty
 ///     }
 ///
-/// Many requests may go through together, in one batch each time: each is decided by itself.
-/// Thread safety: DecisionFlow is immutable, a PendingRequest belongs to one thread at a time.
+/// Several requests may share each batch; their decisions are independent.
+/// Thread safety: DecisionFlow is immutable; one thread at a time may use a PendingRequest.
 #pragma once
 
 #include <cstddef>
@@ -30,49 +30,50 @@
 
 namespace tollgate::inline v0::decisions {
 
-/// A decision and what is behind it.
+/// A decision, and the state of the charge that it is about.
 struct Outcome {
   Decision decision;
-  std::optional<Failure> failure = std::nullopt;  ///< why Redis could not be asked; then the decision is the policy's
-  bool charged = false;  ///< the tokens stand in the counter, are about to, or must be assumed to
-  WindowId window;       ///< the window that was charged
+  std::optional<Failure> failure = std::nullopt;  ///< why Redis gave no usable reply; then the FailurePolicy decided
+  bool charged = false;                           ///< the tokens are in the counter, will be, or must be assumed to be
+  WindowId window;                                ///< the window that was charged
 };
 
-/// What the driver of the machine has to do besides, after each resume().
+/// What the driver of the machine must do after each resume(), besides the next batch.
 struct Effects {
-  enum class Asked : std::uint8_t { kNothing, kLook, kCharge };
-  enum class Lesson : std::uint8_t { kNothing, kLeft, kDenied, kAdmitted };
+  enum class Asked : std::uint8_t { kNothing, kPeek, kCharge };
+  enum class MemoryUpdate : std::uint8_t { kNothing, kLeft, kDenied, kAdmitted };
 
-  /// Of Redis, within the limit: the FailurePolicy decides where that failed.
-  Asked asked = Asked::kNothing;     ///< of Redis; the outcome's failure says that it could not be asked
-  Lesson lesson = Lesson::kNothing;  ///< for the deny memory: which of its remember_… functions
-  bool in_doubt = false;             ///< the tokens may stand in the counter although no reply came
-  bool uses_share = false;           ///< Redis charged the tokens: they count against the local share
-  std::int64_t left = 0;             ///< of Lesson::kLeft
+  /// What was sent to Redis, other than a charge past the limit. When the outcome has a failure, the FailurePolicy
+  /// decided instead of Redis.
+  Asked asked = Asked::kNothing;
+  MemoryUpdate memory_update = MemoryUpdate::kNothing;  ///< which of the deny memory's remember_… functions to call
+  bool in_doubt = false;                                ///< the tokens may be in the counter although no reply came
+  bool uses_share = false;  ///< Redis charged the tokens: they count against the local share
+  std::int64_t left = 0;    ///< the argument of MemoryUpdate::kLeft
 };
 
 struct PendingRequest {
   enum class Step : std::uint8_t {
-    kLook,             ///< read the counter
+    kPeek,             ///< read the counter
     kFindRecord,       ///< look for the record of the operation in earlier windows
     kCharge,           ///< charge within the limit
     kRecord,           ///< charge past the limit
-    kAwaitLocalShare,  ///< Redis could not be asked: the local share is to decide
+    kAwaitLocalShare,  ///< Redis gave no usable reply: the local share decides
     kDone,
   };
 
   Request request;
-  Outcome* outcome = nullptr;  ///< where the outcome is written; as it was made until then
+  Outcome* outcome = nullptr;  ///< where the outcome is written; unchanged until then
   Step step = Step::kDone;
-  bool learns = false;       ///< the deny memory may answer, and is given the lessons
-  bool looks_first = false;  ///< on its advice
-  bool is_record = false;    ///< charged past the limit, by kRecord
-  bool must_undo = false;    ///< charged and denied: part of the next undo()
+  bool uses_deny_memory = false;  ///< the deny memory may decide it, and is updated by its replies
+  bool peeks_first = false;       ///< on the deny memory's advice
+  bool is_record = false;         ///< it charges past the limit, by kRecord
+  bool must_undo = false;         ///< charged and denied: part of the next undo()
   Scripts scripts = Scripts::kRun;
-  RecordPlace record_place = RecordPlace::kOfUser;  ///< becomes kOfCounter when the server turns out to be a Cluster
+  RecordPlace record_place = RecordPlace::kOfUser;  ///< kOfCounter once the server is found to be a Cluster
   Effects effects = {};
-  std::size_t first_command = 0;     ///< of its own, in the batch under way
-  std::uint64_t memory_version = 0;  ///< kept for the driver: of the deny memory, when it gave its advice
+  std::size_t first_command = 0;     ///< the index of its first command in the batch in flight
+  std::uint64_t memory_version = 0;  ///< kept for the driver: the deny memory's version when it gave its advice
 };
 
 class DecisionFlow {
@@ -87,18 +88,18 @@ class DecisionFlow {
     if (request.tokens > window_.limit()) {
       window_.deny_locally(request, true, pending.outcome->decision);
     } else if (request.tokens == 0) {
-      pending.step = PendingRequest::Step::kLook;
+      pending.step = PendingRequest::Step::kPeek;
     } else {
       pending.step = first_charge_step(pending);
-      pending.learns = request.operation_id.empty();  // another may have been admitted already: only Redis knows
+      pending.uses_deny_memory = request.operation_id.empty();  // the operation may be recorded in Redis only
     }
   }
 
-  /// What the deny memory says of a request that learns.
+  /// Applies the advice of the deny memory to a request with `uses_deny_memory`.
   void advise(PendingRequest& pending, DenyMemory::Advice advice) const {
-    if (advice == DenyMemory::Advice::kLook) {
-      pending.looks_first = true;
-      pending.step = PendingRequest::Step::kLook;
+    if (advice == DenyMemory::Advice::kPeek) {
+      pending.peeks_first = true;
+      pending.step = PendingRequest::Step::kPeek;
     } else if (advice == DenyMemory::Advice::kDeny) {
       pending.step = PendingRequest::Step::kDone;
       window_.deny_locally(pending.request, false, pending.outcome->decision);
@@ -108,19 +109,19 @@ class DecisionFlow {
   /// Begins a charge past the limit, of 1 token or more. Its outcome is a failure or none; no policy applies.
   void start_record(PendingRequest& pending) const;
 
-  /// The next batch of all that are not done, appended to `batch`, which must be empty.
+  /// Appends the next commands of all requests that are not done to `batch`, which must be empty.
   enum class Needs : std::uint8_t { kNothing, kReplies, kRepliesAlsoLate };
   [[nodiscard]] Needs next_batch(std::span<PendingRequest> requests, CommandBatch& batch) const;
 
   /// Takes the result of the batch that next_batch() gave for the same requests.
   void resume(std::span<PendingRequest> requests, const BatchResult& result) const noexcept;
 
-  /// Takes the local share's answer, of a request that waits for it.
+  /// Takes the local share's decision on a request at kAwaitLocalShare.
   void resume(PendingRequest& pending, bool granted) const noexcept;
 
-  /// Appends to `batch` what gives back the charges that were made and denied; once. Returns their tokens.
+  /// Appends to `batch` the undos of charges that were made and then denied; once. Returns their tokens.
   std::int64_t undo(std::span<PendingRequest> requests, Scripts scripts, CommandBatch& batch) const;
-  /// Their tokens, 0 when there is nothing to give back.
+  /// The tokens that undo() would give back; 0 = none.
   [[nodiscard]] static std::int64_t tokens_to_undo(std::span<const PendingRequest> requests) noexcept;
 
  private:
@@ -130,12 +131,12 @@ class DecisionFlow {
     if (once && pending.record_place == RecordPlace::kOfCounter) return Step::kFindRecord;
     return pending.is_record ? Step::kRecord : Step::kCharge;
   }
-  void read_look(PendingRequest& pending, const ReplyRange& replies, std::int64_t inflated_by) const noexcept;
+  void read_peek(PendingRequest& pending, const ReplyRange& replies, std::int64_t inflated_by) const noexcept;
   void read_charge(PendingRequest& pending, const ReplyRange& replies, std::int64_t inflated_by) const noexcept;
   void read_records(PendingRequest& pending, const ReplyRange& replies) const noexcept;
   void read_record(PendingRequest& pending, const ReplyRange& replies) const noexcept;
-  void learn_left(PendingRequest& pending, const Answer& answer) const noexcept;
-  void learn_charge(PendingRequest& pending, const Answer& answer) const noexcept;
+  void note_left(PendingRequest& pending, const Answer& answer) const noexcept;
+  void note_charge(PendingRequest& pending, const Answer& answer) const noexcept;
   [[nodiscard]] static bool finds_a_cluster(PendingRequest& pending, const Answer& answer) noexcept;
   void conclude(PendingRequest& pending, Answer& answer) const noexcept;
   void apply_policy(PendingRequest& pending, bool granted) const noexcept;
@@ -144,8 +145,8 @@ class DecisionFlow {
   FailurePolicy on_failure_;
 };
 
-/// How many tokens are put where when a reservation ends. `charged`: the window that holds them; `tokens`: used less
-/// what was charged. What is too much goes to the window that counts now; what was not used goes back to its own.
+/// The adjustment that ends a reservation. `charged`: the window that was charged; `tokens`: the tokens used minus
+/// those charged. Excess is charged to the current window; unused tokens are given back to the window that was charged.
 [[nodiscard]] inline Adjustment settlement(std::string_view user_id, WindowId charged, WindowId now,
                                            std::int64_t tokens, std::string_view once_id,
                                            RecordPlace place = RecordPlace::kOfUser) noexcept {

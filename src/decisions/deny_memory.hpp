@@ -1,10 +1,10 @@
-/// What one process remembers of its denials, so that a request that cannot fit neither costs a round trip nor
-/// inflates the shared counter. It only ever denies; what it forgets costs a round trip, nothing else.
+/// The denials that one process remembers, so that a request that cannot fit neither costs a round trip nor inflates
+/// the shared counter. It never admits a request; an entry that is lost costs one round trip.
 ///
 /// Two things are remembered per user and window:
-/// - the smallest request that was denied by a charge. Its reading may have been inflated by somebody's charge that was
-///   about to be undone, so it denies nothing: the next request that large looks first (GET) instead of charging.
-/// - how little was left when somebody looked. A request that needs more is denied, for as long as the memory lasts.
+/// - the smallest charge that was denied. The counter may have been inflated by another charge that was then undone, so
+///   this denies nothing: the next request that large reads the counter (GET) before it charges.
+/// - the tokens left when the counter was last read. A larger request is denied until `duration` has passed.
 ///
 /// Pure: time is passed in. Thread safety: none; the limiter puts a lock around it.
 #pragma once
@@ -27,9 +27,9 @@ using detail::WindowId;
 class DenyMemory {
  public:
   using Time = std::chrono::steady_clock::time_point;
-  enum class Advice : std::uint8_t { kCharge, kLook, kDeny };
+  enum class Advice : std::uint8_t { kCharge, kPeek, kDeny };
 
-  /// An id with its hash, for callers who need that too: it is computed once.
+  /// An id with its hash, which is computed once for the memory and its callers.
   struct User {
     User(const std::convertible_to<std::string_view> auto& user_id) noexcept  // NOLINT(google-explicit-constructor)
         : id(user_id), hash(std::hash<std::string_view>{}(id)) {}
@@ -38,37 +38,37 @@ class DenyMemory {
     std::size_t hash;
   };
 
-  /// Remembers at most `capacity` (1 or more) users: two whose ids share a place push each other out.
-  /// `duration` is counted from the moment at which Redis was asked.
+  /// Remembers at most `capacity` (1 or more) users; users whose ids hash to the same entry replace each other.
+  /// `duration` starts when the request was sent to Redis.
   DenyMemory(std::chrono::milliseconds duration, std::size_t capacity) : duration_(duration), entries_(capacity) {}
 
   [[nodiscard]] Advice advise(const User& user, WindowId window, std::int64_t tokens, Time now) const {
     const Entry& entry = place(user);
     if (!entry.is(user.id, window)) return Advice::kCharge;
     if (now < entry.left_until && tokens > entry.left) return Advice::kDeny;
-    return tokens >= entry.look_from ? Advice::kLook : Advice::kCharge;
+    return tokens >= entry.peek_from ? Advice::kPeek : Advice::kCharge;
   }
 
-  /// A charge of `tokens` was denied, on a reading that may have been inflated.
+  /// Notes that a charge of `tokens` was denied; the counter may have been inflated.
   void remember_denied(const User& user, WindowId window, std::int64_t tokens) {
-    Entry& entry = claim(user, window);
-    entry.look_from = std::min(entry.look_from, tokens);
+    Entry& entry = entry_for(user, window);
+    entry.peek_from = std::min(entry.peek_from, tokens);
   }
 
-  /// A charge of `tokens` was admitted: the denial of as many is out of date.
+  /// Notes that a charge of `tokens` was admitted, which cancels the denial of as many.
   void remember_admitted(const User& user, WindowId window, std::int64_t tokens) {
     Entry& entry = place(user);
-    if (entry.is(user.id, window) && tokens >= entry.look_from) entry.look_from = kNever;
+    if (entry.is(user.id, window) && tokens >= entry.peek_from) entry.peek_from = kNever;
   }
 
-  /// `left` tokens were seen to be left by somebody who charged nothing and asked at `asked_at`.
+  /// Notes that `left` tokens were left, as read by a request that was sent at `asked_at` and charged nothing.
   void remember_left(const User& user, WindowId window, std::int64_t left, Time asked_at) {
-    Entry& entry = claim(user, window);
+    Entry& entry = entry_for(user, window);
     entry.left = left;
     entry.left_until = asked_at + duration_;
   }
 
-  void forget(const User& user) {
+  void erase(const User& user) {
     Entry& entry = place(user);
     if (entry.user_id == user.id) entry = Entry{};
   }
@@ -77,9 +77,9 @@ class DenyMemory {
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 
   struct Entry {
-    std::string user_id;  // empty = free: no user id is
+    std::string user_id;  // empty = free; user ids are never empty
     WindowId window;
-    std::int64_t look_from = kNever;
+    std::int64_t peek_from = kNever;
     std::int64_t left = 0;
     Time left_until = Time::min();
 
@@ -89,12 +89,12 @@ class DenyMemory {
   [[nodiscard]] const Entry& place(const User& user) const { return entries_[user.hash % entries_.size()]; }
   [[nodiscard]] Entry& place(const User& user) { return entries_[user.hash % entries_.size()]; }
 
-  Entry& claim(const User& user, WindowId window) {
+  Entry& entry_for(const User& user, WindowId window) {
     Entry& entry = place(user);
     if (!entry.is(user.id, window)) {
-      entry.user_id.assign(user.id);  // keeps its room
+      entry.user_id.assign(user.id);  // keeps its capacity
       entry.window = window;
-      entry.look_from = kNever;
+      entry.peek_from = kNever;
       entry.left_until = Time::min();
     }
     return entry;

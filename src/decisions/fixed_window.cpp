@@ -15,7 +15,7 @@ namespace {
 Failure copy(const Failure& failure) noexcept {
   try {
     return Failure{failure};
-  } catch (...) {  // no memory for its texts
+  } catch (...) {  // no memory for the texts
     return {failure.code, failure.may_have_executed};
   }
 }
@@ -38,15 +38,15 @@ Failure failure_with(Errc code, const char* detail) noexcept {
 
 Failure no_counter(const Reply& reply) noexcept {
   try {
-    return {Errc::kWrongType, false, "GET was answered with a text that is no counter", reply.text()};
+    return {Errc::kWrongType, false, "the reply to GET is not a counter", reply.text()};
   } catch (...) {
     return {Errc::kWrongType};
   }
 }
 
-Failure unexpected_reply() noexcept { return failure_with(Errc::kProtocol, "a reply is not of the expected kind"); }
+Failure unexpected_reply() noexcept { return failure_with(Errc::kProtocol, "a reply has the wrong type"); }
 
-/// The first thing that kept an answer away: a failed round trip, an error reply, or not as many replies as commands.
+/// The first error of the replies: a failed round trip, an error reply, or a wrong number of replies.
 Failure find_failure(const ReplyRange& replies, std::initializer_list<Operation> expected) noexcept {
   if (replies.failure().code) return copy(replies.failure());
   for (std::size_t i = 0; i < replies.size(); ++i) {
@@ -95,7 +95,7 @@ Answer FixedWindow::decide(const Request& request, bool allowed, std::int64_t us
   answer.window = window_at(request.now);
   answer.used = used;
   answer.must_undo = must_undo;
-  // Field by field: to build a Decision and copy it takes several times as long.
+  // Assigned field by field: building a Decision and copying it takes several times as long.
   answer.decision.allowed = allowed;
   answer.decision.limit = limit_;
   answer.decision.remaining = std::clamp<std::int64_t>(limit_ - std::max<std::int64_t>(used, 0), 0, limit_);
@@ -129,12 +129,12 @@ void FixedWindow::charge(const Request& request, CommandBatch& batch, RecordPlac
 Answer FixedWindow::read_charge(const Request& request, const ReplyRange& replies,
                                 std::int64_t inflated_by) const noexcept {
   if (admission_ == Admission::kPipelined) {
-    // Decided on the reply of INCRBY alone: it is the one number that no other client can have come between.
+    // Decided on the reply of INCRBY, because INCRBY adds and reads in one atomic step.
     std::optional<std::int64_t> counter;
     if (!replies.empty()) counter = replies[0].to_integer();
     if (Failure found = find_failure(replies, {Operation::kIncrBy, Operation::kExpire}); found.code) {
       Answer answer = failed(std::move(found));
-      answer.must_undo = counter.has_value();  // INCRBY was done and EXPIRE refused
+      answer.must_undo = counter.has_value();  // INCRBY was executed and EXPIRE refused
       return answer;
     }
     if (!counter) return failed(unexpected_reply());
@@ -154,11 +154,11 @@ Answer FixedWindow::read_charge(const Request& request, const ReplyRange& replie
   return answer;
 }
 
-void FixedWindow::look(const Request& request, CommandBatch& batch) const {
+void FixedWindow::peek(const Request& request, CommandBatch& batch) const {
   batch.get(counter_key(request.user_id, window_at(request.now)).view());
 }
 
-Answer FixedWindow::read_look(const Request& request, const ReplyRange& replies,
+Answer FixedWindow::read_peek(const Request& request, const ReplyRange& replies,
                               std::int64_t inflated_by) const noexcept {
   if (Failure found = find_failure(replies, {Operation::kGet}); found.code) return failed(std::move(found));
   const Reply& reply = replies[0];
@@ -227,27 +227,27 @@ Answer FixedWindow::read_adjust(const Request& request, const ReplyRange& replie
 
 Failure FixedWindow::read_ping(const ReplyRange& replies) noexcept { return find_failure(replies, {Operation::kPing}); }
 
-CommandBatch FixedWindow::mend_late_charges(const CommandBatch& batch, const BatchResult& result, PolicyAnswer answer,
-                                            Scripts scripts) {
+CommandBatch FixedWindow::correct_late_charges(const CommandBatch& batch, const BatchResult& result,
+                                               PolicyAnswer answer, Scripts scripts) {
   const bool lost = !result.ok() && result.failure.may_have_executed;
   const bool unwanted = result.ok() && answer == PolicyAnswer::kDenied;
-  CommandBatch mending;
+  CommandBatch correction;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const Command command = batch[i];
-    if (command.operation == Operation::kIncrBy && lost) mending.expire(command.key, kCounterTtl);
-    // The record of an operation says that it was admitted, and its caller may ask again.
+    if (command.operation == Operation::kIncrBy && lost) correction.expire(command.key, kCounterTtl);
+    // An operation with a record was admitted, and its caller may repeat it, so it is not undone.
     const bool is_charge = command.operation == Operation::kIncrBy || command.script == &kAdmitScript;
     if (!is_charge || !unwanted || command.keys.size() > 1 || i >= result.replies.size()) continue;
     const auto counter = result.replies[i].to_integer();
     if (!counter || *counter < 0) continue;
     if (scripts == Scripts::kRun) {
-      mending.run(kAdjustScript, command.key, {-command.integers[0], 0});
+      correction.run(kAdjustScript, command.key, {-command.integers[0], 0});
     } else {
-      mending.incr_by(command.key, -command.integers[0]);
-      mending.expire(command.key, kCounterTtl);
+      correction.incr_by(command.key, -command.integers[0]);
+      correction.expire(command.key, kCounterTtl);
     }
   }
-  return mending;
+  return correction;
 }
 
 }  // namespace tollgate::inline v0::decisions

@@ -39,7 +39,7 @@ Key Key::operation(std::string_view prefix, std::string_view user_id, WindowId w
     append_padding({});
     key.append("}:");
     key.append_operation(kind, operation_id);
-  } else if (key.view().substr(open).starts_with("{}")) {  // so the whole key is hashed, whatever follows
+  } else if (key.view().substr(open).starts_with("{}")) {  // an empty tag: the whole key is hashed
     key.append_operation(kind, operation_id);
     append_padding(key.view());
   } else {  // a brace that begins a tag and none that ends it: the tag is ended when it has the right slot

@@ -1,5 +1,5 @@
 /// The keys that the limiter reads and writes. A counter is `<prefix>:<user>:<unix_minute>`, byte for byte as the
-/// reference writes it; next to it may lie the records of operations that are done once. Pure functions and values.
+/// reference writes it. Records of operations that are executed once have keys beside it. Pure functions and values.
 /// Thread safety: as any value.
 #pragma once
 
@@ -61,7 +61,7 @@ class Key {
 
   void append_operation(std::string_view kind, std::string_view operation_id) noexcept;
 
-  // Behind prefix, user and id: colons, an int64, a record's kind and length of id, and what pads it to its slot.
+  // Besides prefix, user and id: colons, an int64, a record's kind, the length of its id, and the padding to its slot.
   std::array<char, kMaxKeyPrefixBytes + kMaxUserIdBytes + kMaxOperationIdBytes + 64> text_;
   std::size_t size_ = 0;
 };
@@ -70,7 +70,7 @@ class Key {
 /// with is_counter_of. Glob characters in prefix and id are escaped.
 [[nodiscard]] std::string counters_pattern(std::string_view prefix, std::string_view user_id);
 
-/// Whether `key` is `<prefix>:<user_id>:<a window>`, and so no key of the user `a:b` when asked for `a`.
+/// Whether `key` is `<prefix>:<user_id>:<a window>`, and and not a key of the user `a:b` when `user_id` is `a`.
 [[nodiscard]] bool is_counter_of(std::string_view key, std::string_view prefix, std::string_view user_id) noexcept;
 
 /// The window of a counter's key; nothing for another key.

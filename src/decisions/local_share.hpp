@@ -1,9 +1,9 @@
-/// What one process may grant by itself while Redis cannot be asked: a share of each user's budget per window, less
-/// what it has used of that budget in the same window already. So all processes together grant at most their number
-/// times the share past a limit (once more for each time that a clock is set back into an earlier window).
+/// The tokens that one process may grant by itself while Redis gives no usable reply: a share of each user's budget per
+/// window, less what it has used of that budget in the same window. So all processes together exceed a limit by at most
+/// their number times the share (once more for each time that a clock is set back into an earlier window).
 ///
-/// Memory is bounded whatever ids arrive: users are counted in a fixed number of places, and those that meet in one
-/// have one share together. So no user is ever granted more than the share, and with very many users a few are granted
+/// Memory is bounded for any number of ids: users are counted in a fixed number of entries, and users with the same
+/// entry have one share together. So no user is granted more than the share, and with very many users a few are granted
 /// less.
 ///
 /// Pure: the window is passed in. Thread safety: none; the limiter puts a lock around it.
@@ -27,7 +27,7 @@ class LocalShare {
   /// `tokens` per user and window, 0 … kMaxTokens; `places`: 1 or more.
   LocalShare(std::int64_t tokens, std::size_t places) : tokens_(tokens), places_(places) {}
 
-  /// `tokens` were charged in Redis.
+  /// Counts `tokens` that were charged in Redis.
   void use(std::string_view user_id, WindowId window, std::int64_t tokens) {
     std::int64_t& used = used_in(user_id, window);
     used = std::min(used + tokens, kMaxTokens);

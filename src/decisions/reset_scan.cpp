@@ -54,13 +54,13 @@ Failure ResetScan::read(const BatchResult& result) {
 Failure ResetScan::read_page(const Reply& reply) {
   const std::vector<Reply>& page = reply.elements();
   if (page.size() != 2 || page[1].kind() != Reply::Kind::kArray) {
-    return {Errc::kProtocol, false, "SCAN did not answer with a cursor and keys"};
+    return {Errc::kProtocol, false, "the reply to SCAN is not a cursor and keys"};
   }
   const std::string& text = page[0].text();
   std::uint64_t cursor = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), cursor);
   if (error != std::errc{} || end != text.data() + text.size()) {
-    return {Errc::kProtocol, false, "SCAN answered with a cursor that is no number"};
+    return {Errc::kProtocol, false, "the cursor that SCAN returned is not a number"};
   }
   cursor_ = cursor;
   for (const Reply& key : page[1].elements()) {

@@ -1,6 +1,6 @@
-/// Finding and deleting every counter of one user: the current and adjacent windows by name, then, where asked for, a
-/// SCAN over the whole keyspace in pages. Pure: makes batches, reads results.
-/// Thread safety: one caller.
+/// Deletes every counter of one user: the current and adjacent windows by key, then, if required, those found by a SCAN
+/// over the whole keyspace in pages. Pure: makes batches, reads results.
+/// Thread safety: one thread at a time.
 #pragma once
 
 #include <cstdint>
@@ -18,7 +18,7 @@ using detail::WindowId;
 
 class ResetScan {
  public:
-  /// Keys that Redis visits per page: the longest that one page keeps other clients waiting, well under 1 ms.
+  /// Keys that Redis visits per page: few enough that a page blocks other clients for well under 1 ms.
   static constexpr std::int64_t kPageSize = 500;
   static constexpr std::size_t kUnlinksPerBatch = 64;
 
@@ -27,12 +27,12 @@ class ResetScan {
   ResetScan(std::string key_prefix, std::string user_id, WindowId now, Reach reach = Reach::kEveryWindow);
 
   [[nodiscard]] bool done() const noexcept { return scanned_ && found_.empty(); }
-  /// Deletions or one page of the SCAN, never both: a server that refuses SCAN, or a proxy that closes the connection
-  /// at it, keeps no deletion from being answered.
+  /// Deletions or one page of the SCAN, never both, so that deletions are answered even if the server refuses SCAN or a
+  /// proxy closes the connection because of it.
   [[nodiscard]] CommandBatch next_batch();
 
-  /// Takes the result of the batch made last. On a failure the scan stays where it is; the failure of a SCAN says that
-  /// the current windows are gone.
+  /// Takes the result of the last batch. After a failure the scan can be continued; the failure of a SCAN says that the
+  /// current windows were deleted.
   [[nodiscard]] Failure read(const BatchResult& result);
 
  private:

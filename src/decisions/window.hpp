@@ -14,8 +14,8 @@ using detail::WindowId;
 inline constexpr std::chrono::minutes kWindowLength{1};
 inline constexpr std::chrono::seconds kCounterTtl{60};  ///< the reference's EXPIRE
 
-/// How long the record of an operation id is kept. A counter lives at most until 60 s after its window, so what is
-/// repeated later finds no counter to change.
+/// How long the record of an operation id is kept. A counter expires at most 60 s after its window, so a later
+/// repetition finds no counter to change.
 inline constexpr std::chrono::seconds kOperationTtl{120};
 /// The windows before the current one in which such a record may have been written.
 inline constexpr std::int64_t kEarlierRecords = kOperationTtl / kWindowLength;

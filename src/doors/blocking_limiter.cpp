@@ -51,15 +51,15 @@ BlockingLimiter::BlockingLimiter(std::shared_ptr<RedisClient> client, RateLimitC
 
 BlockingLimiter::~BlockingLimiter() { events_->limiter_ends(); }
 
-/// What the deny memory denies needs no round trip.
+/// Requests that the deny memory denies need no round trip.
 void BlockingLimiter::start(PendingRequest& pending, std::chrono::steady_clock::time_point now) const {
   if (!pending.request.operation_id.empty()) pending.record_place = record_place();
   flow_.start(pending);
-  if (pending.learns && memory_) flow_.advise(pending, memory_->advise(pending, now));
+  if (pending.uses_deny_memory && memory_) flow_.advise(pending, memory_->advise(pending, now));
 }
 
-/// Drives the requests until each has its outcome: one round trip for all, and one more for those that looked first and
-/// are charged after all.
+/// Drives the requests until each has its outcome: one round trip for all, and a second one for those that read the
+/// counter first and are then charged.
 void BlockingLimiter::run(std::span<PendingRequest> requests, std::chrono::steady_clock::time_point now,
                           const CallOptions& options) {
   for (;;) {
@@ -74,7 +74,7 @@ void BlockingLimiter::run(std::span<PendingRequest> requests, std::chrono::stead
   }
 }
 
-/// What the replies to one request tell beside its outcome.
+/// Applies the effects of the replies to one request: events, counters, deny memory and local share.
 void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clock::time_point now,
                                 LimiterEvents::Period period) noexcept {
   using decisions::Effects;
@@ -88,7 +88,7 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
     }
   }
   if (effects.in_doubt) counters_->count_in_doubt(pending.request.tokens);
-  if (effects.lesson != Effects::Lesson::kNothing && memory_) memory_->learn(pending, now);
+  if (effects.memory_update != Effects::MemoryUpdate::kNothing && memory_) memory_->update(pending, now);
   if (effects.uses_share && share_) use_share(pending);
   if (pending.record_place == decisions::RecordPlace::kOfCounter) is_cluster_->store(true, std::memory_order_relaxed);
   if (pending.step == PendingRequest::Step::kAwaitLocalShare) ask_local_share(pending);
@@ -99,12 +99,12 @@ void BlockingLimiter::note_failure(const PendingRequest& pending, LimiterEvents:
   events_->failed(pending.effects.asked, period, failure);
   if (!is_misconfiguration(failure.code)) return;
   counters_->count_misconfigured();
-  if (failure.code == Errc::kWrongType) return;  // about one user's counter: the others can be served
+  if (failure.code == Errc::kWrongType) return;  // it concerns one user's counter only
   setup_fault_in_.store(decisions::window_at(pending.request.now).number, std::memory_order_relaxed);
   setup_fault_.store(failure.code.value(), std::memory_order_relaxed);
 }
 
-// A forked child makes the share anew at its first use; where memory is short then, nothing is granted.
+// A forked child makes a new share at its first use; when memory is short then, nothing is granted.
 void BlockingLimiter::use_share(const PendingRequest& pending) noexcept try {
   share_->use(pending.request.user_id, pending.outcome->window, pending.request.tokens);
 } catch (const std::bad_alloc&) {
@@ -127,7 +127,7 @@ void BlockingLimiter::ask_local_share(PendingRequest& pending) noexcept {
   }
 }
 
-/// Gives back what was charged and denied.
+/// Posts the undos of charges that were made and then denied.
 void BlockingLimiter::undo(std::span<PendingRequest> requests) noexcept {
   const std::int64_t tokens = DecisionFlow::tokens_to_undo(requests);
   if (tokens == 0) return;
@@ -140,7 +140,7 @@ void BlockingLimiter::undo(std::span<PendingRequest> requests) noexcept {
   }
 }
 
-/// Whether the server runs scripts; where it refuses, that is reported.
+/// Whether the server runs scripts; a refusal is reported as an event.
 Scripts BlockingLimiter::scripts() const {
   const Failure refusal = client_->script_refusal();
   if (!refusal.code) {
@@ -165,7 +165,7 @@ std::vector<Decision> BlockingLimiter::consume_all(std::span<const ConsumeReques
   std::vector<Decision> decisions;
   std::vector<PendingRequest> pending;
   std::vector<Outcome> outcomes(std::min(requests.size(), kMostPerRoundTrip));
-  decisions.reserve(requests.size());  // first: what has been decided can then be returned
+  decisions.reserve(requests.size());  // before any request is sent, so that decisions can always be returned
   pending.reserve(outcomes.size());
   while (decisions.size() < requests.size()) {
     const auto rest = requests.subspan(decisions.size());
@@ -241,12 +241,12 @@ Failure BlockingLimiter::reset(std::string_view user_id, decisions::ResetScan::R
   while (!failure.code && !scan.done()) {
     failure = scan.read(client_->execute(scan.next_batch(), options.deadline, nullptr));
   }
-  if (memory_) memory_->forget(user_id);
+  if (memory_) memory_->erase(user_id);
   return failure;
 }
 
-/// A PING, then what is known of the set-up: that scripts are refused, or that a call in this window was refused for a
-/// reason that no outage explains.
+/// Sends a PING, then checks the configuration: it fails when scripts are refused, or when a call in this window failed
+/// with is_misconfiguration().
 Failure BlockingLimiter::ping(const CallOptions& options) {
   CommandBatch batch;
   batch.ping();
@@ -270,8 +270,8 @@ bool BlockingLimiter::drain(std::chrono::steady_clock::time_point deadline) {
 void BlockingLimiter::settle(std::string_view user_id, WindowId charged, std::int64_t tokens,
                              std::string_view once_id) noexcept {
   try {
-    if (tokens < 0 && memory_) memory_->forget(user_id);
-  } catch (const std::bad_alloc&) {  // a forked child's memory, which is empty
+    if (tokens < 0 && memory_) memory_->erase(user_id);
+  } catch (const std::bad_alloc&) {  // a forked child could not make its deny memory, which would be empty
   }
   post(decisions::settlement(user_id, charged, current_window(), tokens, once_id, record_place()));
   events_->deliver();

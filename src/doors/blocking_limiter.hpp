@@ -1,6 +1,6 @@
-/// What RedisRateLimiter and Reservation stand on: drives decisions::DecisionFlow by blocking on a client, keeps its
-/// deny memory and local share, posts what is left to do, counts, and reports events. Arguments are checked by the
-/// doors above it. Thread safety: every function may be called from all threads.
+/// The implementation of RedisRateLimiter and Reservation: drives decisions::DecisionFlow by blocking on a client, owns
+/// the deny memory and the local share, posts undos, settlements and repairs, counts, and reports events. Its callers
+/// check the arguments. Thread safety: every function may be called from all threads.
 #pragma once
 
 #include <atomic>
@@ -42,7 +42,7 @@ class BlockingLimiter {
   [[nodiscard]] const RateLimitConfig& config() const noexcept { return config_; }
   [[nodiscard]] WindowId current_window() const noexcept { return decisions::window_at(clock_->now()); }
 
-  /// Charges `tokens`, or only looks when they are 0.
+  /// Charges `tokens`; 0 = reads the counter only.
   [[nodiscard]] Outcome consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options);
 
   /// The decisions on all of `requests`, in their order, each as finish() returns it; at most kMostPerRoundTrip share a
@@ -50,17 +50,17 @@ class BlockingLimiter {
   [[nodiscard]] std::vector<Decision> consume_all(std::span<const ConsumeRequest> requests, const CallOptions& options);
   static constexpr std::size_t kMostPerRoundTrip = 256;
 
-  // Every call of a door ends in one of these, or in settle(), drain() or drop(): here its result is counted, and the
-  // events of the meantime are delivered.
+  // Every public function ends in one of these, or in settle(), drain() or drop(): they count the result and deliver
+  // the events that were queued meanwhile.
 
-  /// The decision, for a caller who takes exceptions: under kThrow it throws the failure behind it.
+  /// Returns the decision; under kThrow, throws its failure if it has one.
   Decision finish_or_throw(Outcome outcome);
-  /// The decision, also when a failure is behind it.
+  /// Returns the decision, also when it has a failure.
   [[nodiscard]] Decision finish(const Decision& decision) noexcept;
-  /// Throws `failure`, if it is one. Otherwise nothing is counted: that nothing failed is no decision.
+  /// Throws `failure` unless it is empty. Counts no decision.
   void check(Failure failure);
 
-  /// The denial of a call that came to nothing, without asking.
+  /// Returns a denial with `failure` set, for a call that was not sent to Redis.
   [[nodiscard]] Decision denial(Source source, std::errc failure) const noexcept;
 
   /// Charges `tokens` past the limit.
@@ -71,11 +71,11 @@ class BlockingLimiter {
   [[nodiscard]] Failure ping(const CallOptions& options);
   [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline);
 
-  /// Posts the end of a reservation: it used `tokens` more than `charged` holds, or less when negative. Never throws;
-  /// what cannot be delivered is counted.
+  /// Posts the settlement of a reservation, which used `tokens` more than were charged in `charged`, or less when
+  /// negative. Never throws; a settlement that cannot be delivered is counted.
   void settle(std::string_view user_id, WindowId charged, std::int64_t tokens, std::string_view once_id) noexcept;
 
-  /// A reservation of `tokens` was destroyed without settle() or cancel().
+  /// Notes that a reservation of `tokens` was destroyed without settle() or cancel().
   void drop(std::int64_t tokens) noexcept;
 
   [[nodiscard]] Stats stats() const;
@@ -106,7 +106,7 @@ class BlockingLimiter {
   const decisions::DecisionFlow flow_;
   const std::shared_ptr<const Clock> clock_;
   const std::shared_ptr<RedisClient> client_;
-  const std::unique_ptr<LockedDenyMemory> memory_;  // null when switched off
+  const std::unique_ptr<LockedDenyMemory> memory_;  // null = off
   const std::unique_ptr<LockedLocalShare> share_;   // null but under kLocalShare
   const std::shared_ptr<LimiterCounters> counters_;
   const std::shared_ptr<LimiterEvents> events_;
@@ -116,8 +116,8 @@ class BlockingLimiter {
   const std::shared_ptr<ReplyHandler> no_handler_;
   const std::shared_ptr<std::atomic<bool>> is_cluster_ =
       std::make_shared<std::atomic<bool>>(false);  // CROSSSLOT was seen
-  std::atomic<int> setup_fault_{0};                // the Errc of the latest, 0 = none since a charge was answered
-  std::atomic<std::int64_t> setup_fault_in_{0};    // and its window
+  std::atomic<int> setup_fault_{0};  // the latest is_misconfiguration() Errc; 0 = none since a charge was answered
+  std::atomic<std::int64_t> setup_fault_in_{0};  // the window of that error
 };
 
 }  // namespace tollgate::inline v0

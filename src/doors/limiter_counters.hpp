@@ -1,5 +1,5 @@
-/// What a limiter counts. A decision is counted as it is returned, an error as it is thrown, and what becomes of
-/// tokens where that is found out: all through here. Outlives its limiter as long as something posted is on its way.
+/// The counters of a limiter. A decision is counted when it is returned, an error when it is thrown, and undelivered
+/// tokens when their post fails. Outlives its limiter while posts are in flight.
 /// Thread safety: all of it.
 #pragma once
 
@@ -14,7 +14,7 @@ namespace tollgate::inline v0 {
 
 class LimiterCounters {
  public:
-  /// One relaxed add: this is all that a remembered denial has time for.
+  /// One relaxed add, because a remembered denial takes only some nanoseconds.
   void count(const Decision& decision) noexcept {
     counters_.add((decision.allowed ? kAllowed : kDenied) + static_cast<std::size_t>(decision.source));
   }
@@ -34,7 +34,7 @@ class LimiterCounters {
     return {counters_.read(kUndelivered), counters_.read(kUndeliveredTokens)};
   }
 
-  /// All but the client's.
+  /// All counters except those of the client.
   [[nodiscard]] Stats read() const noexcept {
     Stats stats;
     stats.allowed = decisions(kAllowed);

@@ -5,7 +5,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-/// Redis answers, and one counter is no counter or full: that says nothing about the other counters.
+/// Whether the error concerns a single counter (not a counter, or an overflow), so that others can still be charged.
 bool is_about_one_counter(const Failure& failure) {
   return failure.code == Errc::kWrongType || failure.code == Errc::kOverflow;
 }
@@ -24,13 +24,13 @@ void LimiterEvents::failed(Asked asked, Period period, const Failure& failure) n
 void LimiterEvents::enter_fallback(Asked asked, Period period, const Failure& failure) noexcept {
   if (period % kPhases != kRedisDecides || is_about_one_counter(failure)) return;
   entered_at_.store(clock_->steady_now(), std::memory_order_relaxed);
-  const Phase phase = asked == Asked::kLook ? kLooksFail : kChargesFail;
+  const Phase phase = asked == Asked::kPeek ? kPeeksFail : kChargesFail;
   change_period(period, period + phase, EventKind::kFallbackEntered, failure);
 }
 
 void LimiterEvents::leave_fallback(Asked asked, Period period) noexcept {
   const Period phase = period % kPhases;
-  if (phase == kChargesFail && asked == Asked::kLook) return;
+  if (phase == kChargesFail && asked == Asked::kPeek) return;
   if (clock_->steady_now() - entered_at_.load(std::memory_order_relaxed) < kShortestFallback) return;
   change_period(period, period - phase + kPhases, EventKind::kFallbackLeft, {});
 }
@@ -69,7 +69,7 @@ void LimiterEvents::deliver() noexcept {
   if (!observed_) return;
   try {
     state_.get().queue.deliver();
-  } catch (...) {  // no memory for a forked child's own queue: its events wait
+  } catch (...) {  // no memory for a forked child's own queue: its events stay queued
   }
 }
 

@@ -1,7 +1,6 @@
-/// Which changes a limiter reports to its Observer, and when. Events are queued where they happen, never reported from
-/// within a client, whose locks the caller may hold: the limiter delivers them at the end of each public function. Only
-/// what happens after the limiter's end is delivered at once. Without an observer nothing is kept.
-/// Thread safety: all of it, in a forked child too.
+/// Decides which changes a limiter reports to its Observer, and when. Events are queued, because the caller may hold
+/// locks of the client; the limiter delivers them at the end of each public function. Events after the limiter's end
+/// are delivered at once. Without an observer nothing is queued. Thread safety: all of it, in a forked child too.
 #pragma once
 
 #include <atomic>
@@ -24,13 +23,13 @@ namespace tollgate::inline v0 {
 
 class LimiterEvents {
  public:
-  /// A full or read-only Redis still answers looks: they do not end a fallback that failed charges began.
+  /// A full or read-only Redis still answers reads, so these do not end a fallback that failed charges began.
   using Asked = decisions::Effects::Asked;
 
-  /// The number of a stretch of time in which Redis decided, or the FailurePolicy did.
+  /// The number of a period in which Redis decides, or the FailurePolicy does.
   using Period = std::uint64_t;
 
-  /// A fallback lasts as long at least, so that calls which fail and succeed in turn are not an event each.
+  /// The shortest fallback, so that calls that fail and succeed in turn do not cause an event each.
   static constexpr std::chrono::seconds kShortestFallback{1};
 
   /// `observer` may be null.
@@ -40,22 +39,22 @@ class LimiterEvents {
         observed_(observer != nullptr),
         state_([observer = std::move(observer)](State*) { return std::make_unique<State>(observer); }) {}
 
-  /// To be read before Redis is asked: the result of a call that was under way when the period changed is ignored.
+  /// Read it before a request is sent: the result of a call that was in flight when the period changed is ignored.
   [[nodiscard]] Period period() const noexcept { return period_.load(std::memory_order_relaxed); }
 
-  /// Redis has answered what was asked in `period`.
+  /// Notes that Redis answered a request that was sent in `period`.
   void answered(Asked asked, Period period) noexcept {
     if (period % kPhases != kRedisDecides) leave_fallback(asked, period);
   }
-  /// It could not be asked, or answered with an error.
+  /// Notes that Redis gave no reply, or an error reply.
   void failed(Asked asked, Period period, const Failure& failure) noexcept;
 
   /// Reported the first time in each window.
   void reservation_dropped(std::int64_t tokens, detail::WindowId window) noexcept;
 
-  /// Redis refuses to run scripts: reported once.
+  /// Notes that Redis refuses to run scripts; reported once.
   void scripts_refused(const Failure& refusal) noexcept;
-  /// It runs them: the next refusal is reported again.
+  /// Notes that Redis runs scripts, so that the next refusal is reported again.
   void scripts_run() noexcept {
     if (scripts_refused_.load(std::memory_order_relaxed)) scripts_refused_.store(false, std::memory_order_relaxed);
   }
@@ -66,7 +65,7 @@ class LimiterEvents {
   /// Must be called while no lock is held.
   void deliver() noexcept;
 
-  /// The limiter ends: nothing calls deliver() any more.
+  /// The limiter ends: from now on report() delivers its events itself.
   void limiter_ends() noexcept {
     ended_.store(true, std::memory_order_relaxed);
     deliver();
@@ -75,14 +74,14 @@ class LimiterEvents {
  private:
   enum Phase : Period {
     kRedisDecides,
-    kLooksFail,
+    kPeeksFail,
     kChargesFail,
     kPhases = 4
   };  // the number of a period, modulo kPhases
 
   struct State {
     explicit State(std::shared_ptr<Observer> observer) : queue(std::move(observer)) {}
-    std::mutex mutex;  // over a change of period and its event, so that events come in the order of periods
+    std::mutex mutex;  // guards a change of period together with its event, so that events are in the order of periods
     detail::EventQueue queue;
   };
 
@@ -102,7 +101,7 @@ class LimiterEvents {
   const bool observed_;
   detail::ForkLocal<State> state_;
   std::atomic<Period> period_{kRedisDecides};
-  std::atomic<std::chrono::steady_clock::time_point> entered_at_{};  // the last fallback
+  std::atomic<std::chrono::steady_clock::time_point> entered_at_{};  // the start of the last fallback
   std::atomic<std::int64_t> drop_reported_in_{kNever};               // a window
   std::atomic<std::int64_t> misconfiguration_reported_in_{kNever};   // a window
   std::atomic<bool> scripts_refused_{false};

@@ -1,6 +1,6 @@
 /// The DenyMemory of a limiter behind locks, in shards, so that threads asking for different users do not wait for each
-/// other. 4096 users of at most 512 bytes: 3 MB at most. A reset forbids lessons that were under way when it came: each
-/// shard counts its resets, and what is learned is remembered only where that number has not changed.
+/// other. 4096 users of at most 512 bytes: 3 MB at most. A reset makes the results of requests in flight obsolete: each
+/// shard counts its resets, and update() ignores a request that began before the last one.
 /// Thread safety: all of it; a forked child starts with an empty memory.
 #pragma once
 
@@ -27,7 +27,7 @@ class LockedDenyMemory {
   explicit LockedDenyMemory(std::chrono::milliseconds duration)
       : shards_([duration](Shards*) { return std::make_unique<Shards>(duration); }) {}
 
-  /// The advice for a request that learns; notes the version for the lesson to come.
+  /// The advice for a request with `uses_deny_memory`; stores the version in it for update().
   [[nodiscard]] decisions::DenyMemory::Advice advise(decisions::PendingRequest& pending, Time now) {
     const decisions::DenyMemory::User user{pending.request.user_id};
     Shard& shard = shard_of(user);
@@ -36,28 +36,28 @@ class LockedDenyMemory {
     return shard.memory->advise(user, decisions::window_at(pending.request.now), pending.request.tokens, now);
   }
 
-  /// What the effects of `pending` say. `asked_at`: when Redis was asked. Where memory is short, nothing.
-  void learn(const decisions::PendingRequest& pending, Time asked_at) noexcept try {
-    using Lesson = decisions::Effects::Lesson;
+  /// Applies pending.effects.memory_update. `asked_at`: when the request was sent. Does nothing when memory is short.
+  void update(const decisions::PendingRequest& pending, Time asked_at) noexcept try {
+    using MemoryUpdate = decisions::Effects::MemoryUpdate;
     const decisions::DenyMemory::User user{pending.request.user_id};
     const auto window = decisions::window_at(pending.request.now);
     Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
     if (shard.resets != pending.memory_version) return;
-    switch (pending.effects.lesson) {
-      case Lesson::kLeft: return shard.memory->remember_left(user, window, pending.effects.left, asked_at);
-      case Lesson::kDenied: return shard.memory->remember_denied(user, window, pending.request.tokens);
-      case Lesson::kAdmitted: return shard.memory->remember_admitted(user, window, pending.request.tokens);
-      case Lesson::kNothing: return;
+    switch (pending.effects.memory_update) {
+      case MemoryUpdate::kLeft: return shard.memory->remember_left(user, window, pending.effects.left, asked_at);
+      case MemoryUpdate::kDenied: return shard.memory->remember_denied(user, window, pending.request.tokens);
+      case MemoryUpdate::kAdmitted: return shard.memory->remember_admitted(user, window, pending.request.tokens);
+      case MemoryUpdate::kNothing: return;
     }
-  } catch (...) {  // what is not remembered costs a round trip, no more
+  } catch (...) {  // a missing entry costs one round trip
   }
 
-  void forget(std::string_view user_id) {
+  void erase(std::string_view user_id) {
     const decisions::DenyMemory::User user{user_id};
     Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
-    shard.memory->forget(user);
+    shard.memory->erase(user);
     ++shard.resets;
   }
 
@@ -77,7 +77,7 @@ class LockedDenyMemory {
     std::array<Shard, kShards> all;
   };
 
-  // Other bits of the hash than what lies in a shard takes, or each shard would use one place in sixteen.
+  // Not the bits of the hash that DenyMemory uses, or each shard would use one entry in sixteen.
   Shard& shard_of(const decisions::DenyMemory::User& user) {
     return shards_.get().all[(user.hash >> (4 * sizeof user.hash)) % kShards];
   }

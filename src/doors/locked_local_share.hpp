@@ -50,7 +50,7 @@ class LockedLocalShare {
     std::array<Shard, kShards> all;
   };
 
-  // Other bits of the hash than a place takes, as in LockedDenyMemory.
+  // Not the bits of the hash that LocalShare uses, as in LockedDenyMemory.
   Shard& shard_of(std::string_view user_id) {
     const std::size_t hash = std::hash<std::string_view>{}(user_id);
     return shards_.get().all[(hash >> (4 * sizeof hash)) % kShards];

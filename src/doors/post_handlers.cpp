@@ -15,7 +15,7 @@ namespace {
 using decisions::FixedWindow;
 using std::chrono::milliseconds;
 
-/// What a charge or an adjustment is about; an expiry carries seconds, not tokens.
+/// The tokens of a charge or an adjustment; an expiry has none.
 std::int64_t tokens_of(const Command& command) noexcept {
   const bool carries_tokens = command.operation == Operation::kIncrBy || command.operation == Operation::kScript;
   return carries_tokens && !command.integers.empty() ? std::abs(command.integers[0]) : 0;
@@ -27,7 +27,7 @@ std::int64_t tokens_of(const CommandBatch& batch) noexcept {
   return tokens;
 }
 
-/// Errors that Redis answers before it executes anything, and that end by themselves.
+/// Errors with which Redis refuses a command temporarily, before it executes anything.
 bool is_refused_for_a_while(const Failure& failure) noexcept {
   if (failure.may_have_executed) return false;
   return failure.code == Errc::kOutOfMemory || failure.code == Errc::kLoading || failure.code == Errc::kBusy ||
@@ -45,7 +45,8 @@ milliseconds pause_before(int attempts) noexcept {
   return std::min(kLongest, kFirst * (1 << std::min(attempts, 6)));
 }
 
-/// Of the expiry that mends one lost charge. It may be set any number of times: when it is lost too, it is sent again.
+/// The handler of a repair, which sets the expiry of one lost charge. An expiry may be set any number of times, so a
+/// lost repair is sent again.
 class Repair final : public ReplyHandler, public std::enable_shared_from_this<Repair> {
  public:
   explicit Repair(std::shared_ptr<PostHandler> repairs) : repairs_(std::move(repairs)) {}
@@ -59,7 +60,7 @@ class Repair final : public ReplyHandler, public std::enable_shared_from_this<Re
   }
 
  private:
-  // A client pauses between its attempts, so this ends with an injected one alone that only ever fails.
+  // A client pauses between its attempts to connect; this limit is for an injected client that always fails.
   static constexpr int kMostLosses = 100;
 
   const std::shared_ptr<PostHandler> repairs_;
@@ -85,12 +86,12 @@ Failure failure_of(const CommandBatch& batch, const BatchResult& result, std::si
 Failure explain_script_refusal(Failure refusal) {
   if (!refusal.detail.empty()) refusal.detail += "; ";
   refusal.detail +=
-      "Redis runs no scripts for this user, so that tokens are given back without them; grant it EVAL and EVALSHA "
+      "Redis refuses scripts from this user, so tokens are given back without them; grant it EVAL and EVALSHA "
       "(ACL SETUSER <user> +eval +evalsha), and do not rename them";
   return refusal;
 }
 
-/// The handler of a batch that was posted again.
+/// The handler of a batch that is posted again.
 struct PostHandler::Retry final : ReplyHandler {
   Retry(std::shared_ptr<PostHandler> posts, int times) : handler(std::move(posts)), attempts(times) {}
 
@@ -183,10 +184,10 @@ void LateCharge::handle(RedisClient& client, const CommandBatch& batch, const Ba
   const bool to_be_undone = result.ok();
   try {
     const auto scripts = client.script_refusal().code ? decisions::Scripts::kRefused : decisions::Scripts::kRun;
-    CommandBatch mending = FixedWindow::mend_late_charges(batch, result, answer_, scripts);
-    if (mending.empty()) return;
-    if (to_be_undone) return client.post(std::move(mending), undos_);
-    client.post(std::move(mending), std::make_shared<Repair>(repairs_));
+    CommandBatch correction = FixedWindow::correct_late_charges(batch, result, answer_, scripts);
+    if (correction.empty()) return;
+    if (to_be_undone) return client.post(std::move(correction), undos_);
+    client.post(std::move(correction), std::make_shared<Repair>(repairs_));
   } catch (...) {
     (to_be_undone ? undos_ : repairs_)->lost(to_be_undone ? tokens_of(batch) : 0, no_memory());
   }
@@ -211,8 +212,8 @@ void OnceSettlement::post(RedisClient& client, const decisions::Adjustment& adju
 
 void OnceSettlement::post(RedisClient& client) {
   decisions::Adjustment next = adjustment_;
-  claims_ = next.place == decisions::RecordPlace::kOfCounter && next.window != next.record_window;
-  if (claims_) {
+  records_first_ = next.place == decisions::RecordPlace::kOfCounter && next.window != next.record_window;
+  if (records_first_) {
     next.window = next.record_window;
     next.tokens = 0;
   }
@@ -223,7 +224,7 @@ void OnceSettlement::post(RedisClient& client) {
 
 void OnceSettlement::handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept {
   try {
-    if (claims_) return charge_claimed(client, batch, result);
+    if (records_first_) return charge_after_record(client, batch, result);
     const bool refused = failure_of(batch, result, 0).code == Errc::kCrossSlot;
     if (!refused || adjustment_.place == decisions::RecordPlace::kOfCounter) {
       return settlements_->handle(client, batch, result);
@@ -236,7 +237,7 @@ void OnceSettlement::handle(RedisClient& client, const CommandBatch& batch, cons
   }
 }
 
-void OnceSettlement::charge_claimed(RedisClient& client, const CommandBatch& batch, const BatchResult& result) {
+void OnceSettlement::charge_after_record(RedisClient& client, const CommandBatch& batch, const BatchResult& result) {
   if (const Failure failure = failure_of(batch, result, 0); failure.code) {
     return settlements_->lost(std::abs(adjustment_.tokens), failure);
   }

@@ -1,7 +1,6 @@
-/// What becomes of the batches that a limiter posts: undos, settlements and repairs. What Redis refuses for a while is
-/// posted again, what cannot be delivered is counted and reported. Handlers outlive their limiter as long as something
-/// that it posted is under way.
-/// Thread safety: handlers are called on any thread, as ReplyHandler says.
+/// Handlers of the batches that a limiter posts: undos, settlements and repairs. A batch that Redis refuses temporarily
+/// is posted again; one that cannot be delivered is counted and reported. Handlers outlive their limiter while its
+/// posts are in flight. Thread safety: handlers are called on any thread, as ReplyHandler says.
 #pragma once
 
 #include <atomic>
@@ -17,14 +16,14 @@
 
 namespace tollgate::inline v0 {
 
-/// Of one kind of posts. Commands that Redis refused without executing them are posted again while their window counts,
-/// after pauses that grow from 100 ms to 5 s, at most kMostAttempts times: those it refuses for a while (OOM, LOADING,
-/// BUSY, READONLY, MISCONF) as they are; a script that it refuses to run as INCRBY and EXPIRE, at once.
+/// The handler of one kind of posts. Commands that Redis refused without executing them are posted again until their
+/// window ends, after pauses that grow from 100 ms to 5 s, at most kMostAttempts times: unchanged where the refusal is
+/// temporary (OOM, LOADING, BUSY, READONLY, MISCONF); a refused script at once, as INCRBY and EXPIRE.
 class PostHandler final : public ReplyHandler, public std::enable_shared_from_this<PostHandler> {
  public:
   static constexpr int kMostAttempts = 20;
 
-  /// `failed`: the event of the first batch after a success that was not delivered.
+  /// `failed`: the event that is reported for the first undelivered batch after a success.
   PostHandler(EventKind failed, std::shared_ptr<const Clock> clock, std::shared_ptr<LimiterCounters> counters,
               std::shared_ptr<LimiterEvents> events);
 
@@ -33,7 +32,7 @@ class PostHandler final : public ReplyHandler, public std::enable_shared_from_th
   /// `attempts`: how often the batch was posted before.
   void handle_attempt(RedisClient& client, const CommandBatch& batch, const BatchResult& result, int attempts) noexcept;
 
-  /// Changes of `tokens` in all were not delivered.
+  /// Notes that changes of `tokens` in all were not delivered.
   void lost(std::int64_t tokens, const Failure& failure) noexcept;
 
  private:
@@ -50,7 +49,7 @@ class PostHandler final : public ReplyHandler, public std::enable_shared_from_th
   std::atomic<bool> failing_{false};
 };
 
-/// Mends charges whose caller had gone when their outcome became known, see FixedWindow::mend_late_charges.
+/// Corrects charges whose call had returned when the outcome became known, see FixedWindow::correct_late_charges.
 class LateCharge final : public ReplyHandler {
  public:
   LateCharge(decisions::PolicyAnswer answer, std::shared_ptr<PostHandler> undos, std::shared_ptr<PostHandler> repairs);
@@ -63,10 +62,10 @@ class LateCharge final : public ReplyHandler {
   const std::shared_ptr<PostHandler> repairs_;
 };
 
-/// The handler of a settlement that is made once. A Cluster refuses its script with CROSSSLOT where the record of the
-/// settlement lies in another hash slot than the counter: then the record goes beside the counter of the reservation.
-/// Excess that is charged to a later window than that takes two steps: the settlement is claimed beside the counter of
-/// the reservation, and charged when it had not been claimed before.
+/// The handler of a settlement that is executed once. A Cluster refuses its script with CROSSSLOT where the record of
+/// the settlement is in another hash slot than the counter: then the record is written beside the counter of the
+/// reservation. Excess for a later window than that takes two steps: the settlement is recorded beside the counter of
+/// the reservation, and charged when there was no record before.
 class OnceSettlement final : public ReplyHandler, public std::enable_shared_from_this<OnceSettlement> {
  public:
   /// Posts `adjustment`, which has a once_id. `is_cluster`: set when CROSSSLOT is seen.
@@ -80,7 +79,7 @@ class OnceSettlement final : public ReplyHandler, public std::enable_shared_from
 
  private:
   void post(RedisClient& client);
-  void charge_claimed(RedisClient& client, const CommandBatch& batch, const BatchResult& result);
+  void charge_after_record(RedisClient& client, const CommandBatch& batch, const BatchResult& result);
 
   const std::string user_id_;
   const std::string once_id_;
@@ -88,16 +87,16 @@ class OnceSettlement final : public ReplyHandler, public std::enable_shared_from
   const decisions::FixedWindow window_;
   const std::shared_ptr<PostHandler> settlements_;
   const std::shared_ptr<std::atomic<bool>> is_cluster_;
-  bool claims_ = false;
+  bool records_first_ = false;
 };
 
-/// Why command number `index` of a posted batch was not answered as it should have been. Empty when it was.
+/// The failure of command number `index` of a posted batch; empty when it succeeded.
 [[nodiscard]] Failure failure_of(const CommandBatch& batch, const BatchResult& result, std::size_t index) noexcept;
 
-/// What an answer tells that no memory was left for.
+/// The failure of a post for which memory was short.
 [[nodiscard]] Failure no_memory() noexcept;
 
-/// The rights that a limiter needs besides those of its first commands, in an error that says so.
+/// `refusal` with a detail that names the rights to grant, so that scripts run.
 [[nodiscard]] Failure explain_script_refusal(Failure refusal);
 
 }  // namespace tollgate::inline v0

@@ -23,7 +23,7 @@ ClientOptions complete(ClientOptions options, const RateLimitConfig& config) {
 RedisRateLimiter::RedisRateLimiter(std::string_view url, RateLimitConfig config)
     : RedisRateLimiter{url, std::move(config), ClientOptions{}} {}
 
-// The braces make the client before `config` is moved from.
+// Braces, because they evaluate in order: the client is made before `config` is moved from.
 RedisRateLimiter::RedisRateLimiter(std::string_view url, RateLimitConfig config, ClientOptions client)
     : RedisRateLimiter{connect_shared(url, complete(std::move(client), config)), std::move(config)} {}
 

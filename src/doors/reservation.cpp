@@ -24,11 +24,11 @@ Reservation& Reservation::operator=(Reservation&& other) noexcept {
 }
 
 Reservation::~Reservation() {
-  if (limiter_ && tokens() > 0 && !handed_on_) limiter_->drop(tokens());
+  if (limiter_ && tokens() > 0 && !has_token_) limiter_->drop(tokens());
   release();
 }
 
-/// Perhaps as the last owner of limiter and client, whose closing is then another thread's.
+/// This may be the last owner of limiter and client; then another thread closes the client.
 void Reservation::release() noexcept {
   const detail::NonBlockingRelease scope;
   limiter_.reset();
@@ -37,7 +37,7 @@ void Reservation::release() noexcept {
 Reservation Reservation::make(std::shared_ptr<BlockingLimiter> limiter, std::string_view user_id, std::int64_t tokens,
                               const CallOptions& options) {
   Reservation reservation{std::move(limiter), user_id};
-  // A repeated reservation is the same one: however many hold it, one settlement counts.
+  // Repetitions of a reservation share its operation id, so only the first settlement of them has an effect.
   reservation.once_id_ = options.operation_id.value_or(std::string_view{});
   reservation.window_ = reservation.limiter_->current_window();
   reservation.decision_ = reservation.charge(tokens, options);
@@ -65,7 +65,9 @@ Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
     }
     held_ += tokens;
   } else if (this->tokens() == 0 && outcome.decision.source == Source::kRedis) {
-    window_ = outcome.window;  // of a repeated denial, that of the first: settlements are made once beside its counter
+    window_ =
+        outcome
+            .window;  // for a repeated denial, the first one's window, beside whose counter the settlement is recorded
   }
   return limiter_->finish_or_throw(std::move(outcome));
 }
@@ -90,7 +92,7 @@ void Reservation::cancel() noexcept {
 
 void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_id) noexcept {
   const std::int64_t excess = std::max(actual_tokens - tokens(), -held_);
-  // With a name, nothing to adjust is posted too: it is the settlement that counts.
+  // With an operation id, a settlement without a difference is posted too, so that a later one has no effect.
   if (excess != 0 || !once_id.empty()) limiter_->settle(user_id_, window_, excess, once_id);
   release();
   held_ = 0;
@@ -101,7 +103,7 @@ std::string Reservation::token() {
   check_open("token");
   if (once_id_.empty()) once_id_ = ReservationToken::random_id();
   std::string text = ReservationToken{user_id_, once_id_, window_, held_, earlier_}.encode(limiter_->config());
-  handed_on_ = true;
+  has_token_ = true;
   return text;
 }
 

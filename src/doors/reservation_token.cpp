@@ -67,7 +67,7 @@ void append_text(std::string& out, std::string_view text) {
   out += text;
 }
 
-/// Takes fields off the front of a payload. When one is missing, that and what follows is empty and `whole` is false.
+/// Reads fields from the front of a payload. When one is missing, it and all later ones are empty and `whole` is false.
 struct Reader {
   std::string_view rest;
   bool whole = true;
@@ -111,7 +111,7 @@ Sha256Digest hmac_sha256(std::string_view key, std::string_view message) {
   return digest;
 }
 
-/// Tells a token of another key_prefix from a damaged one; says nothing about who made it.
+/// Distinguishes a token of another key_prefix from a damaged one. It authenticates nothing.
 std::string fingerprint(std::string_view key_prefix) { return first_bytes(sha256(key_prefix), kFingerprintBytes); }
 
 std::string tag(std::string_view payload, const RateLimitConfig& config) {
@@ -122,7 +122,7 @@ std::string tag(std::string_view payload, const RateLimitConfig& config) {
                      kTagBytes);
 }
 
-/// Takes as long wherever the first difference is, so that a tag cannot be guessed byte by byte.
+/// Compares in constant time, so that a tag cannot be guessed byte by byte.
 bool same_tag(std::string_view one, std::string_view other) {
   return one.size() == other.size() && CRYPTO_memcmp(one.data(), other.data(), one.size()) == 0;
 }
@@ -145,11 +145,11 @@ ReservationToken ReservationToken::decode(std::string_view token, const RateLimi
   const std::string_view body = token.substr(kStart.size());
   const std::size_t dot = body.find('.');
   const auto payload = from_hex(body.substr(0, dot));
-  const auto claimed_tag = dot != std::string_view::npos ? from_hex(body.substr(dot + 1)) : std::nullopt;
-  if (!payload || !claimed_tag) reject(token, "it is not two parts of hex digits");
+  const auto token_tag = dot != std::string_view::npos ? from_hex(body.substr(dot + 1)) : std::nullopt;
+  if (!payload || !token_tag) reject(token, "it is not two parts of hex digits");
 
   Reader reader{*payload};
-  const std::string_view claimed_fingerprint = reader.bytes(kFingerprintBytes);
+  const std::string_view token_fingerprint = reader.bytes(kFingerprintBytes);
   ReservationToken fields;
   fields.user_id = reader.text();
   fields.id = reader.text();
@@ -158,15 +158,15 @@ ReservationToken ReservationToken::decode(std::string_view token, const RateLimi
   fields.earlier = reader.integer();
   if (!reader.whole || !reader.rest.empty()) reject(token, "it is damaged: its fields do not fit its length");
 
-  if (!same_tag(*claimed_tag, tag(*payload, config))) {
-    if (claimed_fingerprint != fingerprint(config.key_prefix)) {
+  if (!same_tag(*token_tag, tag(*payload, config))) {
+    if (token_fingerprint != fingerprint(config.key_prefix)) {
       reject(token, fmt::format("it is damaged or belongs to another key_prefix than {}",
                                 detail::printable(config.key_prefix)));
     }
     reject(token, "it is damaged, forged, or made under another token_secret");
   }
 
-  // Without a secret anyone who knows this library can make a token: its fields are checked all the same.
+  // Without a secret a token can be forged, so its fields are checked too.
   const auto is_within = [](auto value, auto low, auto high) { return value >= low && value <= high; };
   if (!is_within(fields.user_id.size(), std::size_t{1}, kMaxUserIdBytes) ||
       !is_within(fields.id.size(), std::size_t{1}, kMaxOperationIdBytes) ||

@@ -14,14 +14,14 @@ namespace tollgate::inline v0 {
 
 struct ReservationToken {
   std::string user_id;
-  std::string id;  ///< names the settlement: it is made once
+  std::string id;  ///< the operation id of the settlement, which is executed once
   detail::WindowId window;
   std::int64_t held = 0;
   std::int64_t earlier = 0;
 
   [[nodiscard]] std::string encode(const RateLimitConfig& config) const;
 
-  /// Throws std::invalid_argument that says what is wrong with the token.
+  /// Throws std::invalid_argument with the error in the token.
   [[nodiscard]] static ReservationToken decode(std::string_view token, const RateLimitConfig& config);
 
   /// 128 bits of the operating system's randomness, in hex.

@@ -1,6 +1,6 @@
-/// The bytes of one established connection: in, out, and what it waits for. This is where encryption sits: SocketStream
-/// passes bytes as they are; a TLS stream turns them into records on the way and may have bytes of its own to send.
-/// Thread safety: one thread may send while another receives.
+/// Receives and sends the bytes of one established connection. Encryption is implemented here: SocketStream passes
+/// bytes unchanged; a TLS stream converts them to records and may have protocol bytes to send. Thread safety: one
+/// thread may send while another receives.
 #pragma once
 
 #include <chrono>
@@ -17,7 +17,7 @@ class ByteStream {
 
   enum class Status : std::uint8_t {
     kOk,      ///< `count` bytes were passed
-    kAgain,   ///< none can be passed now
+    kAgain,   ///< no byte can be passed now
     kClosed,  ///< the peer has closed
     kFailed,  ///< `error` is an errno
   };
@@ -32,19 +32,19 @@ class ByteStream {
   ByteStream& operator=(const ByteStream&) = delete;
   virtual ~ByteStream() = default;
 
-  /// Reads what has come, without waiting; with `may_wait` for a few milliseconds at most where nothing has.
+  /// Reads the bytes that have come, without waiting; with `may_wait`, waits for a few milliseconds if there are none.
   [[nodiscard]] virtual Result receive(std::span<char> room, bool may_wait) noexcept = 0;
 
-  /// Sends what the peer takes now, without waiting. Raises no SIGPIPE.
+  /// Sends the bytes that the peer accepts now, without waiting. Raises no SIGPIPE.
   [[nodiscard]] virtual Result send(std::string_view bytes) noexcept = 0;
 
-  /// How long receive() may wait at most; zero when it never waits.
+  /// The longest wait of receive(); zero when it never waits.
   [[nodiscard]] virtual std::chrono::milliseconds longest_wait() const noexcept = 0;
 
-  /// Waits until receive() or, with `for_write`, send() can pass bytes. False when `deadline` came first.
+  /// Waits until receive() or, with `for_write`, send() can pass bytes. False when `deadline` passed first.
   [[nodiscard]] virtual bool wait(Time deadline, bool for_write) const noexcept = 0;
 
-  /// Ends it for a thread that waits in it; its descriptor stays open until it is destroyed.
+  /// Shuts the stream down, which ends the wait of another thread; the descriptor stays open until the destructor.
   virtual void shut_down() noexcept = 0;
 };
 

@@ -1,8 +1,9 @@
-/// Whether asking Redis is worth a caller's time: open, calls fail at once, but for one probe after each pause.
-/// Opens after kInARow failures in a row, or kOfLast among the last 32 calls, or at once when told to. A pause doubles
-/// from kFirstPause to kLongestPause while probes fail; a random half of it is taken off, so that a fleet does not come
-/// back in step ("equal jitter"). What counts as a failure is its user's to say: docs/reliability.md has the table.
-/// Pure: time and chance are passed in. Thread safety: none; the Pipeline's lock guards it.
+/// A circuit breaker. While it is open, calls fail at once, except for one probe after each pause. It opens after
+/// kInARow failures in a row, after kOfLast among the last 32 calls, or at once when no connection can be made. The
+/// pause doubles from kFirstPause to kLongestPause while probes fail, minus a random half of it, so that a fleet does
+/// not reconnect at the same time ("equal jitter"). Its caller decides what counts as a failure: see the table in
+/// docs/reliability.md.
+/// Pure: time and random numbers are passed in. Thread safety: none; the Pipeline's lock guards it.
 #pragma once
 
 #include <algorithm>
@@ -25,7 +26,7 @@ class CircuitBreaker {
   static constexpr std::chrono::milliseconds kFirstPause{25};
   static constexpr std::chrono::milliseconds kLongestPause{500};
 
-  /// For one call. Whoever is given kProbe must report its outcome, or end_probe().
+  /// Admits or refuses one call. After kProbe, the caller must report the outcome of the call, or call end_probe().
   [[nodiscard]] Permission ask(Time now) noexcept {
     if (!open_) return Permission::kCall;
     if (probing_ || now < probe_at_) return Permission::kRefused;
@@ -33,13 +34,13 @@ class CircuitBreaker {
     return Permission::kProbe;
   }
 
-  /// Whether a connection may be tried for what is not a call.
+  /// Whether a connection may be attempted without a call, for posts.
   [[nodiscard]] bool may_connect(Time now) const noexcept { return !open_ || probing_ || now >= probe_at_; }
 
-  /// A probe has ended without an outcome: the next call is one.
+  /// Notes that a probe has ended without an outcome: the next call is a probe.
   void end_probe() noexcept { probing_ = false; }
 
-  /// A call was answered.
+  /// Notes that a call was answered.
   Change succeed() noexcept {
     history_ <<= 1U;
     in_a_row_ = 0;
@@ -48,16 +49,16 @@ class CircuitBreaker {
     return Change::kClosed;
   }
 
-  /// A call failed. `random` in [0, 1).
+  /// Notes that a call failed. `random` in [0, 1).
   Change fail(Time now, double random) noexcept {
-    if (open_ && !probing_) return Change::kNone;  // it was under way when the circuit opened
+    if (open_ && !probing_) return Change::kNone;  // the call was in flight when the circuit opened
     history_ = (history_ << 1U) | 1U;
     ++in_a_row_;
     if (!probing_ && in_a_row_ < kInARow && std::popcount(history_) < kOfLast) return Change::kNone;
     return open(now, random);
   }
 
-  /// No call can succeed: there is no connection to be had.
+  /// Opens it at once, because no connection can be made and so no call can succeed.
   Change open(Time now, double random) noexcept {
     const auto full = std::min(kFirstPause * (1 << std::min(pauses_++, 10)), kLongestPause);
     probe_at_ = now + std::chrono::duration_cast<Time::duration>(full * (1.0 - random / 2));

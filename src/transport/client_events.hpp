@@ -27,18 +27,18 @@ class ClientEvents {
 
   void count(Counter counter) noexcept { counters_.add(counter); }
 
-  /// Notes an event, under any lock; without memory for it, it is dropped.
+  /// Queues an event; may be called while locks are held. When memory is short, the event is dropped.
   void report(EventKind kind, const Failure& failure = {}) noexcept {
     try {
       queue_.add({.kind = kind, .subject = subject_, .failure = failure});
-    } catch (const std::bad_alloc&) {  // the counters still show it
+    } catch (const std::bad_alloc&) {  // the counters include it
     }
   }
 
-  /// Calls the observer, under no lock.
+  /// Delivers queued events to the observer; must be called while no lock is held.
   void deliver() noexcept { queue_.deliver(); }
 
-  /// All but the latencies and failures of calls.
+  /// All counters except latencies and failures of calls.
   [[nodiscard]] ClientStats stats() const noexcept {
     ClientStats stats;
     stats.failed_at_once = counters_.read(kFailedAtOnce);

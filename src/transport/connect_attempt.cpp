@@ -34,7 +34,7 @@ void ConnectAttempt::not_opened(std::string why) {
   action_ = Action::kOpen;
 }
 
-std::string ConnectAttempt::greeting(const std::optional<Credentials>& credentials) {
+std::string ConnectAttempt::handshake(const std::optional<Credentials>& credentials) {
   std::string bytes;
   if (credentials && credentials->username.empty()) {
     append_resp(bytes, {"AUTH", credentials->password});
@@ -51,7 +51,7 @@ std::string ConnectAttempt::greeting(const std::optional<Credentials>& credentia
     append_resp(bytes, {"PING"});
     ++expected_answers_;
   }
-  // Nothing else is sent before the answers are there: in the wrong database every counter would be another one.
+  // Nothing else is sent before the replies have come, because in the wrong database every counter would be wrong.
   action_ = expected_answers_ == 0 ? Action::kConnected : Action::kAwaitAnswers;
   return bytes;
 }
@@ -71,7 +71,7 @@ void ConnectAttempt::answered(std::span<const Reply> replies) {
 }
 
 void ConnectAttempt::lost(Failure failure) {
-  if (action_ != Action::kAwaitAnswers) return;  // what was answered counts
+  if (action_ != Action::kAwaitAnswers) return;  // the replies decide
   failure.code = Errc::kConnectFailed;
   fail(std::move(failure));
 }

@@ -9,10 +9,10 @@
 namespace tollgate::inline v0 {
 namespace {
 
-// Taken once, so that the first exchanges of a connection are sent without memory being taken.
+// Reserved once, so that the first exchanges of a connection are sent without an allocation.
 constexpr std::size_t kOutgoingRoom = 4096;
 
-// At once; the next call reads on. A peer that floods would be read without end.
+// The most bytes read in one call, so that a peer that sends without end cannot keep the call from returning.
 constexpr int kMaxReads = 64;
 
 }  // namespace
@@ -44,7 +44,7 @@ Failure Connection::wait_and_receive(Deadline deadline, bool for_write, std::vec
   return wait(deadline, for_write) ? receive(replies) : Failure{};
 }
 
-/// `may_wait` is for the first read alone.
+/// `may_wait` applies to the first read only.
 Failure Connection::read(bool may_wait, std::vector<Reply>& replies) noexcept {
   std::array<char, 16'384> buffer;
   try {
@@ -63,12 +63,12 @@ Failure Connection::read(bool may_wait, std::vector<Reply>& replies) noexcept {
         const bool is_tls_alert = bytes.starts_with("\x15\x03");
         return {Errc::kProtocol, true,
                 is_tls_alert ? "the bytes are a TLS alert; does it expect TLS (rediss://)?"
-                             : "the bytes are no RESP2 reply"};
+                             : "the bytes are not a RESP2 reply"};
       }
       if (result.count < buffer.size()) break;
     }
   } catch (const std::bad_alloc&) {
-    is_out_of_memory = true;  // replies are lost, and with them the order of those that follow
+    is_out_of_memory = true;  // replies are lost, so later ones could not be assigned to their commands
     return {Errc::kConnectionLost, true, "out of memory"};
   }
   return {};

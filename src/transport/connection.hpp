@@ -21,31 +21,31 @@ class Connection {
 
   explicit Connection(std::unique_ptr<ByteStream> stream);
 
-  /// Ends it for a thread that waits in it.
+  /// Shuts the connection down, which ends the wait of another thread.
   void shut_down() noexcept { stream_->shut_down(); }
 
-  /// Sends what it can of `outgoing` without waiting and returns how much that was; sets `closing` on an error.
+  /// Sends as much of `outgoing` as possible without waiting; returns the number of bytes. Sets `closing` on an error.
   [[nodiscard]] std::size_t send() noexcept;
 
-  /// Waits until there is something to read, or room to write where `for_write`. False when the deadline came first.
+  /// Waits until bytes can be read or, with `for_write`, written. False when the deadline passed first.
   [[nodiscard]] bool wait(Deadline deadline, bool for_write) const noexcept {
     return stream_->wait(deadline, for_write);
   }
 
-  /// Appends to `replies` what can be read without waiting. A failure means that the connection has ended.
+  /// Appends the replies that can be read without waiting to `replies`. A failure means that the connection has ended.
   [[nodiscard]] Failure receive(std::vector<Reply>& replies) noexcept;
 
-  /// Waits as wait() does, or for a shorter while, and then reads as receive() does: one system call where the deadline
-  /// is far.
+  /// Waits as wait() does, perhaps for less time, and then reads as receive() does: one system call when the deadline
+  /// is far enough away.
   [[nodiscard]] Failure wait_and_receive(Deadline deadline, bool for_write, std::vector<Reply>& replies) noexcept;
 
-  // The writer's; guarded by the Pipeline's lock between turns.
+  // Used by the writer; guarded by the Pipeline's lock while there is no writer.
   std::string outgoing;  // the bytes that the writer is sending, and the rest of an exchange that left in part
   bool writing = false;  // a thread is the writer
-  bool closing = false;  // no more is written: sending failed, or this server takes no writes (any more)
+  bool closing = false;  // no more bytes are sent: sending failed, or the server is read-only
   bool has_answered = false;
   bool is_out_of_memory =
-      false;  // the reader's: replies were lost for want of memory, which is not the server's failure
+      false;  // set by the reader: replies were lost because our memory was short, which is not a failure of the server
 
  private:
   [[nodiscard]] Failure read(bool may_wait, std::vector<Reply>& replies) noexcept;

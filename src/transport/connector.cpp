@@ -17,7 +17,7 @@ namespace {
 
 using Action = ConnectAttempt::Action;
 
-// A host that disappears without a reset is noticed after about 20 s when idle, after 10 s with bytes under way.
+// A host that disappears without a reset is detected after about 20 s when idle, after 10 s with unacknowledged bytes.
 void set_tcp_options(int descriptor) noexcept {
   const auto set = [descriptor](int level, int option, int value) {
     ::setsockopt(descriptor, level, option, &value, sizeof value);
@@ -105,12 +105,12 @@ void Connector::log_in() {
   if (login_.credentials) {
     try {
       credentials = login_.credentials();
-    } catch (...) {  // its text may hold a secret
+    } catch (...) {  // the exception's text may contain a secret, so it is dropped
       return attempt_.no_credentials();
     }
   }
   connection_ = std::make_shared<Connection>(std::make_unique<SocketStream>(std::move(socket_)));
-  connection_->outgoing = attempt_.greeting(credentials);
+  connection_->outgoing = attempt_.handshake(credentials);
 }
 
 void Connector::await_answers(Time until) {

@@ -1,4 +1,4 @@
-/// Carries out a ConnectAttempt with blocking waits that end by the caller's deadline; the next caller resumes it.
+/// Executes a ConnectAttempt with blocking waits that end at the caller's deadline; the next caller resumes it.
 /// Thread safety: one thread at a time.
 #pragma once
 
@@ -19,13 +19,13 @@ class Connector {
   using Time = ConnectAttempt::Time;
   enum class Progress : std::uint8_t { kPending, kConnected, kFailed };
 
-  /// `endpoint` and `login` must outlive it.
+  /// `endpoint` and `login` must outlive the connector.
   Connector(const Endpoint& endpoint, const Login& login, Handshake handshake, std::chrono::milliseconds timeout,
             Time now)
       : endpoint_(endpoint), login_(login), attempt_(endpoint, login, handshake, timeout, now) {}
 
-  /// Carries on until there is an outcome, at most until `until`; then kPending. Throws std::bad_alloc; then it must be
-  /// discarded.
+  /// Continues until there is an outcome, at most until `until`; then returns kPending. Throws std::bad_alloc; then the
+  /// connector must be discarded.
   [[nodiscard]] Progress advance(Time until);
 
   [[nodiscard]] std::shared_ptr<Connection> take_connection() noexcept { return std::move(connection_); }
@@ -45,7 +45,7 @@ class Connector {
   std::unique_ptr<OpenSocket> socket_;  // until connection_ owns it
   std::shared_ptr<Connection> connection_;
   std::vector<Reply> replies_;
-  bool is_paused_ = false;  // the caller's deadline came first
+  bool is_paused_ = false;  // the caller's deadline passed before the outcome
 };
 
 }  // namespace tollgate::inline v0

@@ -105,7 +105,7 @@ void ExchangeQueue::take_pending(std::chrono::steady_clock::time_point now, std:
   while (!pending_.empty()) {
     const Handle exchange = pending_.begin();
     if (!make_room(out, exchange->bytes.size())) {
-      if (!out.empty()) return;  // what is in there is sent first
+      if (!out.empty()) return;  // the bytes in `out` are sent first
       fail(pending_, exchange, {Errc::kOverloaded, false, "out of memory"}, finished);
       continue;
     }
@@ -121,7 +121,7 @@ std::size_t ExchangeQueue::put_back(std::size_t unsent, FinishedExchanges& finis
   while (!in_flight_.empty() && unsent >= in_flight_.back().bytes.size() && unsent > 0) {
     const Handle last = std::prev(in_flight_.end());
     unsent -= last->bytes.size();
-    if (!last->awaited && !last->posted) {  // given up meanwhile: it is withdrawn after all
+    if (!last->awaited && !last->posted) {  // abandoned while in flight and now not sent: it is withdrawn
       fail(in_flight_, last, {Errc::kTimeout, false}, finished);
       continue;
     }
@@ -159,8 +159,8 @@ ExchangeQueue::Delivery ExchangeQueue::deliver(Reply reply, FinishedExchanges& f
   return Delivery::kTaken;
 }
 
-/// Redis has no such script (it was restarted, or its scripts flushed): it certainly did not run it, so it is sent
-/// again, once, with its source. Any other error is an answer.
+/// Whether the reply is NOSCRIPT: Redis has lost the script (by a restart or SCRIPT FLUSH) and has not run it, so it is
+/// sent again, once, with its source. Any other error is a final reply.
 bool ExchangeQueue::retry_with_source(Handle exchange) {
   if (exchange->retried) return false;
   std::size_t missing = 0;
@@ -197,7 +197,7 @@ void ExchangeQueue::fail(ExchangeList& from, Handle exchange, const Failure& fai
                          FinishedExchanges& finished) noexcept {
   exchange->result.replies.clear();
   exchange->result.failure = detail::copy_of(failure);
-  // Of a batch whose scripts are sent again, the other commands have been executed.
+  // When the scripts of a batch are sent again, its other commands have been executed.
   if (exchange->expected < exchange->batch->size()) exchange->result.failure.may_have_executed = true;
   finish(from, exchange, finished);
 }

@@ -1,9 +1,9 @@
-/// The exchanges of one connection in the order of their bytes: which wait to be sent, which wait for replies, and how
-/// each ends. Decides everything about them, and does no I/O, no locking, no waiting: the Pipeline does.
+/// The exchanges of one connection in the order of their bytes: pending ones, which are not sent yet, and those in
+/// flight, which wait for replies. It decides how each ends; the Pipeline does the I/O, locking and waiting.
 ///
-/// Memory is taken only when an exchange is added. What ends one (a reply, a lost connection, a deadline) allocates
-/// nothing and throws nothing, so that a call which has been sent always has an outcome.
-/// Thread safety: none but where said; the Pipeline's lock guards it.
+/// Memory is allocated only when an exchange is added. A reply, a lost connection or a deadline, which end exchanges,
+/// allocate and throw nothing, so that a call that has been sent always has an outcome.
+/// Thread safety: none except where stated; the Pipeline's lock guards it.
 #pragma once
 
 #include <atomic>
@@ -26,34 +26,35 @@ namespace tollgate::inline v0 {
 struct Exchange;
 using ExchangeList = std::list<Exchange>;
 
-/// One batch on its way. Lives in the queue, not on its caller's stack: it may outlast the call.
+/// One batch, pending or in flight. It is stored in the queue, not on its caller's stack, because it may outlast the
+/// call.
 struct Exchange {
   enum class Stage : std::uint8_t { kFree, kPending, kInFlight, kDone };
 
   Stage stage = Stage::kFree;
   bool awaited = false;  ///< its caller waits; otherwise it is a post or an abandoned call, and its handler is called
   bool posted = false;
-  Serial serial = 0;         ///< what its scripts' answers must end in
-  bool retried = false;      ///< NOSCRIPT came once; the scripts were sent again with their source
+  Serial serial = 0;         ///< the serial number of its first command
+  bool retried = false;      ///< after NOSCRIPT, the scripts were sent again with their source
   std::size_t expected = 0;  ///< replies still to come
-  std::size_t refill = 0;    ///< when retried: the place of the next reply among result.replies
+  std::size_t refill = 0;    ///< when retried: the index of the next reply in result.replies
   std::string bytes;
-  std::size_t counted_bytes = 0;                  ///< of `bytes`, as first added
+  std::size_t counted_bytes = 0;                  ///< the size of `bytes` when it was added
   std::chrono::steady_clock::time_point since{};  ///< when it was added
   std::chrono::steady_clock::time_point sent_at{};
-  std::size_t place = 0;                ///< its place among those in flight when it was sent: 1 = first
-  const CommandBatch* batch = nullptr;  ///< the caller's while it waits, else &own_batch
+  std::size_t place = 0;                ///< its position among those in flight when it was sent: 1 = first
+  const CommandBatch* batch = nullptr;  ///< the caller's batch while that waits, else &own_batch
   CommandBatch own_batch;
   std::shared_ptr<ReplyHandler> handler;
   BatchResult result;
-  WaitWord wake;                      ///< signalled when done, or when its caller is to be the driver
-  ExchangeList::iterator self{};      ///< its place in the list that holds it
-  Exchange* next_finished = nullptr;  ///< of FinishedExchanges
+  WaitWord wake;                      ///< signalled when it is done, or when its caller becomes the driver
+  ExchangeList::iterator self{};      ///< its position in the list that contains it
+  Exchange* next_finished = nullptr;  ///< the link of FinishedExchanges
 
   [[nodiscard]] bool done() const noexcept { return stage == Stage::kDone; }
 };
 
-/// Exchanges that have just ended, oldest first, linked through themselves: to note one allocates nothing.
+/// Exchanges that have just ended, oldest first, as an intrusive list, so that adding one allocates nothing.
 class FinishedExchanges {
  public:
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
@@ -65,7 +66,7 @@ class FinishedExchanges {
     (first_ == nullptr ? first_ : last_->next_finished) = &exchange;
     last_ = &exchange;
   }
-  /// The oldest; must not be empty.
+  /// Removes the oldest; the list must not be empty.
   Exchange& pop_front() noexcept {
     Exchange& exchange = *first_;
     first_ = exchange.next_finished;
@@ -81,85 +82,84 @@ class ExchangeQueue {
  public:
   using Handle = ExchangeList::iterator;
 
-  // What a peer that stops reading can pile up. Calls and posts are counted apart, so that neither can use up the
-  // other's room. Posts that only expire keys have as much room again: one for each call in flight.
-  // Commands in flight are fewer than 2^16, so that a serial number is never used twice at a time.
+  // The most that is queued when a peer stops reading. Calls and posts have separate limits, so that neither can use up
+  // the other's. Posts that only set expiries have a further limit, which allows one for each call in flight.
+  // Commands in flight are fewer than 2^16, so that no two of them have the same serial number.
   static constexpr std::size_t kMaxExchanges = 4096;
   static constexpr std::size_t kMaxBytes = std::size_t{1} << 20U;  // of calls
   static constexpr std::size_t kMaxPostedCommands = 8192;
   static constexpr std::size_t kMaxPostedBytes = std::size_t{8} << 20U;  // posts carry the source of their scripts
 
-  /// Best begun at a random number: then answers that a broken proxy takes from another client's connection are
-  /// noticed.
+  /// `serial` should be random, so that a reply to another client, mixed up by a broken proxy, is detected.
   explicit ExchangeQueue(Serial first_serial = 0) : next_serial_(first_serial) {}
 
-  /// The serial number that the bytes of `batch` are to be written with. From any thread.
+  /// The serial number with which `batch` must be encoded. May be called from any thread.
   [[nodiscard]] Serial take_serial(const CommandBatch& batch) noexcept {
     return next_serial_.fetch_add(static_cast<Serial>(batch.size()), std::memory_order_relaxed);
   }
 
   [[nodiscard]] bool has_pending() const noexcept { return !pending_.empty(); }
   [[nodiscard]] std::size_t in_flight() const noexcept { return in_flight_.size(); }
-  /// Since when the oldest of them has been on its way; nothing when none is.
+  /// When the oldest exchange in flight was sent; nothing when none is in flight.
   [[nodiscard]] std::optional<std::chrono::steady_clock::time_point> in_flight_since() const noexcept {
     return in_flight_.empty() ? std::nullopt : std::optional{in_flight_.front().since};
   }
-  /// Posted and not yet done. From any thread.
+  /// Posts that are not done. May be called from any thread.
   [[nodiscard]] std::size_t posted() const noexcept { return posted_.load(std::memory_order_relaxed); }
-  /// Calls that were given up in flight and have not ended.
+  /// Calls that were abandoned in flight and are not done.
   [[nodiscard]] std::size_t abandoned() const noexcept { return abandoned_; }
   /// Posts and abandoned calls: no thread waits for them.
-  [[nodiscard]] std::size_t unattended() const noexcept { return posted() + abandoned_; }
+  [[nodiscard]] std::size_t detached() const noexcept { return posted() + abandoned_; }
 
-  /// Whether a call that was given up, and may still be executed, names `key`.
+  /// Whether an abandoned call, which may still be executed, names `key`.
   [[nodiscard]] bool has_abandoned(std::string_view key) const noexcept;
 
-  /// A call's exchange, pending; nothing when too much is on its way. `batch` must live until the exchange is released
-  /// or given up; `bytes` are those of `batch` with `serial`.
+  /// Adds a pending exchange for a call; nothing when the limits are reached. `batch` must exist until the exchange is
+  /// released or given up; `bytes` encode `batch` with `serial`.
   [[nodiscard]] std::optional<Handle> add_call(const CommandBatch& batch, Serial serial, std::string_view bytes,
                                                const std::shared_ptr<ReplyHandler>& handler);
-  /// A posted exchange, pending; nothing when too much is on its way, and then `batch` and `handler` are untouched.
-  /// `first`: sent before everything that is pending.
+  /// Adds a pending exchange for a post; nothing when the limits are reached, and then `batch` and `handler` are
+  /// unchanged. `first`: sent before all other pending exchanges.
   [[nodiscard]] std::optional<Handle> add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
                                                std::shared_ptr<ReplyHandler>& handler, bool first = false);
 
-  /// Moves what is pending into flight, sent at `now`, and appends its bytes to `out`. Where memory is short, fewer: an
-  /// exchange that does not even fit by itself fails, certain not to have executed.
+  /// Moves pending exchanges into flight, sent at `now`, and appends their bytes to `out`; fewer when memory is short.
+  /// An exchange for which even an empty `out` has no memory fails, certain not to have executed.
   void take_pending(std::chrono::steady_clock::time_point now, std::string& out, FinishedExchanges& finished) noexcept;
 
-  /// The last `unsent` bytes that were taken have not left. Whole exchanges among them become pending again, first;
-  /// returns how many bytes remain of the one that left in part.
+  /// Notes that the last `unsent` bytes were not sent. Exchanges wholly among them become pending again, before others;
+  /// returns the number of unsent bytes of an exchange that was sent in part.
   std::size_t put_back(std::size_t unsent, FinishedExchanges& finished) noexcept;
 
   enum class Delivery : std::uint8_t {
     kTaken,
-    kOutOfStep,    ///< nothing is in flight, or the reply cannot answer what is: no further reply may be trusted
-    kOutOfMemory,  ///< the reply is lost, and with it the order of those that follow
+    kOutOfStep,    ///< nothing is in flight, or the reply does not fit the command: later replies are not reliable
+    kOutOfMemory,  ///< the reply is lost, so later ones cannot be assigned to their commands
   };
-  /// Takes the next reply of the connection; what it completes is appended to `finished`.
+  /// Takes the next reply of the connection; an exchange that it completes is appended to `finished`.
   [[nodiscard]] Delivery deliver(Reply reply, FinishedExchanges& finished) noexcept;
 
-  /// The connection is gone: whatever is in flight is done, in doubt. What is pending stays.
+  /// Ends all exchanges in flight, in doubt, because the connection has ended. Pending ones stay.
   void fail_in_flight(const Failure& failure, FinishedExchanges& finished) noexcept;
 
-  /// No connection is to be had: pending calls are done, certain not to have executed. Pending posts stay.
+  /// Ends pending calls, certain not to have executed, because no connection can be made. Pending posts stay.
   void fail_pending_calls(const Failure& failure, FinishedExchanges& finished) noexcept;
 
-  /// Nothing more will be sent: pending posts are done, certain not to have executed.
+  /// Ends pending posts, certain not to have executed, because nothing more will be sent.
   void fail_pending_posts(const Failure& failure, FinishedExchanges& finished) noexcept;
 
   enum class GivenUp : std::uint8_t {
     kWithdrawn,  ///< it was pending: certain not to have executed, and released
-    kAbandoned,  ///< it stays so that replies stay in step; its handler will be called
-    kNoMemory,   ///< nothing has changed: its batch could not be copied
+    kAbandoned,  ///< it stays, to receive its replies; its handler will be called
+    kNoMemory,   ///< unchanged, because its batch could not be copied
   };
-  /// The caller stops waiting for an exchange that is not done.
+  /// Gives up an exchange that is not done, because its caller stops waiting.
   [[nodiscard]] GivenUp give_up(Handle exchange) noexcept;
 
   /// Ends an exchange that is pending, as if its connection had been lost.
   void fail_pending(Handle exchange, const Failure& failure, FinishedExchanges& finished) noexcept;
 
-  /// The oldest pending post leaves the queue; nothing when there is none. Its handler is the caller's from then on.
+  /// Removes and returns the oldest pending post; nothing when there is none. The caller then owns its handler.
   struct Post {
     CommandBatch batch;
     std::shared_ptr<ReplyHandler> handler;
@@ -169,14 +169,14 @@ class ExchangeQueue {
   /// Removes pending posts with this handler, without calling it.
   void discard_pending(const ReplyHandler& handler) noexcept;
 
-  /// The call that has waited longest, in flight before pending; nothing when no caller waits.
+  /// The call that has waited longest, those in flight before pending ones; nothing when no caller waits.
   [[nodiscard]] std::optional<Handle> oldest_awaited() noexcept;
 
-  /// Exchanges that are kept for the next ones.
+  /// The number of exchanges that are kept for reuse.
   [[nodiscard]] std::size_t idle() const noexcept { return idle_calls_.size() + idle_posts_.size(); }
   static constexpr std::size_t kMaxIdlePosts = 256;
 
-  /// Takes back an exchange that is done.
+  /// Takes back an exchange that is done, for reuse.
   void release(Handle exchange) noexcept;
 
  private:
@@ -189,8 +189,9 @@ class ExchangeQueue {
   [[nodiscard]] bool take_reply(Handle exchange, Reply reply);
 
   std::atomic<Serial> next_serial_;
-  // Kept, so that the steady state allocates nothing. A call's is kept for good: the thread that wakes its caller may
-  // still touch it when that has left. A post's has no waiter: of what an outage piled up, few are kept.
+  // Kept for reuse, so that the steady state allocates nothing. Exchanges of calls are never freed, because the thread
+  // that wakes a caller may still access the exchange after the caller has left. Of posts, which have no waiter and may
+  // be many after an outage, few are kept.
   ExchangeList idle_calls_;
   ExchangeList idle_posts_;
   ExchangeList pending_;

@@ -44,8 +44,8 @@ bool take_signed_answer(Serial serial, Reply& reply) {
 
 bool take_answer(const Command& command, Serial serial, Reply& reply) {
   if (reply.is_error()) {
-    // What is never said to a command is another's answer, and to act on it would send an INCRBY again, or give back
-    // what was not charged: EXPIRE is never refused for want of memory.
+    // An error that Redis never returns to this command belongs to another command. To accept it could send an INCRBY
+    // again, or give back tokens that were not charged: EXPIRE is never refused with OOM.
     if (command.operation != Operation::kScript && reply.text().starts_with("NOSCRIPT")) return false;
     return command.operation != Operation::kExpire || !reply.text().starts_with("OOM");
   }

@@ -30,14 +30,14 @@ HostAddresses get_addresses(const std::string& host, std::uint16_t port, int fla
   return found;
 }
 
-/// RFC 6761: such a name is always that of the loopback interface, and no name server need be asked.
+/// RFC 6761: such a name always resolves to a loopback address, without a name server.
 bool is_localhost(std::string host) {
   std::transform(host.begin(), host.end(), host.begin(),
                  [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; });
   return host == "localhost" || std::string_view{host}.ends_with(".localhost");
 }
 
-/// Whether this host has a route to `address`. A datagram socket is connected without a packet being sent.
+/// Whether this host has a route to `address`. Connecting a datagram socket sends no packet.
 bool has_route(const SocketAddress& address) noexcept {
   const int descriptor = ::socket(address.storage.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return false;
@@ -47,8 +47,8 @@ bool has_route(const SocketAddress& address) noexcept {
   return connected;
 }
 
-/// Both families. Addresses without a route go: the error of the last address is what a failed attempt reports, and
-/// theirs would hide that of the others.
+/// Looks up both families, and drops addresses without a route, because a failed attempt reports the error of the last
+/// address, and theirs would hide that of the others.
 HostAddresses get_addresses_of_both_families(const std::string& host, std::uint16_t port) {
   HostAddresses found = get_addresses(host, port, 0);
   if (std::any_of(found.addresses.begin(), found.addresses.end(), has_route)) {

@@ -1,4 +1,4 @@
-/// Host names to addresses by getaddrinfo, which has no deadline: Resolver calls look_up_name() on a thread of its own.
+/// Resolves host names by getaddrinfo, which has no deadline, so Resolver calls look_up_name() on a separate thread.
 /// Thread safety: both functions may be called from all threads.
 #pragma once
 
@@ -9,13 +9,13 @@
 
 namespace tollgate::inline v0 {
 
-/// The address that `host` is written as; an error where it is a name. No I/O.
+/// Parses `host` as a numeric address; an error when it is a name. No I/O.
 [[nodiscard]] HostAddresses read_numeric_address(const std::string& host, std::uint16_t port);
 
 /// The addresses of `host`, in the order of RFC 6724. Blocks for as long as the name servers take.
-/// Addresses of a family that this host has no address of are left out (AI_ADDRCONFIG), for a name server that never
-/// answers about that family would hold the whole answer back. glibc does not count loopback addresses there: with IPv6
-/// as the only network it drops 127.0.0.1. Hence `localhost`, and any name that is not found otherwise, is looked up in
+/// Families of which this host has no address are not looked up (AI_ADDRCONFIG), because a name server that never
+/// answers for such a family would delay the result. glibc ignores loopback addresses in this decision, so on a host
+/// with IPv6 only it drops 127.0.0.1. Therefore `localhost`, and any name that is not found otherwise, is looked up in
 /// both families.
 [[nodiscard]] HostAddresses look_up_name(const std::string& host, std::uint16_t port);
 

@@ -9,7 +9,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-// Constant-initialized and never destroyed, so that sockets may be opened and closed at any time of the program's life.
+// Constant-initialized and never destroyed, so that sockets may be opened and closed before and after main.
 constinit std::mutex open_sockets_mutex;
 constinit OpenSocket* first_open_socket = nullptr;
 
@@ -17,7 +17,8 @@ constinit OpenSocket* first_open_socket = nullptr;
 
 OpenSocket::OpenSocket(int family, int type) noexcept {
   static_cast<void>(kRegistered);
-  const std::lock_guard lock{open_sockets_mutex};  // no fork happens between opening it and listing it
+  const std::lock_guard lock{
+      open_sockets_mutex};  // so that no fork happens between opening the socket and adding it to the list
   const int descriptor = ::socket(family, type | SOCK_CLOEXEC, 0);
   if (descriptor < 0) return;
   descriptor_.store(descriptor, std::memory_order_relaxed);
@@ -35,7 +36,7 @@ OpenSocket::~OpenSocket() {
   ::close(descriptor);
 }
 
-/// The lock was taken before the fork. The owners stay where they are and own nothing any more.
+/// Closes every socket in a forked child. The lock was taken before the fork. The owners stay, without a descriptor.
 void OpenSocket::close_all_in_child() noexcept {
   while (first_open_socket != nullptr) {
     OpenSocket* const socket = first_open_socket;

@@ -1,5 +1,5 @@
-/// Owns a socket's descriptor, and has it closed in every forked child: a child that never uses the limiter keeps none
-/// of its parent's connections, and a socket is closed once, by its owner or by the fork.
+/// Owns a socket's descriptor, which is closed in every forked child, so that a child keeps none of its parent's
+/// connections. A descriptor is closed once, by its owner or at the fork.
 /// Thread safety: one owner; forks may happen at any time on any thread.
 #pragma once
 
@@ -22,7 +22,7 @@ class OpenSocket {
   static void close_all_in_child() noexcept;
   static const int kRegistered;
 
-  // Neighbours in the list of all open sockets; guarded by its lock, which a fork takes too.
+  // Links of the list of all open sockets; guarded by its lock, which a fork takes too.
   OpenSocket* previous_ = nullptr;
   OpenSocket* next_ = nullptr;
   std::atomic<int> descriptor_{-1};

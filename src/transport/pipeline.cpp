@@ -17,12 +17,12 @@ using SteadyClock = std::chrono::steady_clock;
 
 BatchResult failed(Failure failure) { return {{}, std::move(failure)}; }
 
-/// `detail` + `subject`, or nothing where there is no memory for it.
+/// `detail` + `subject`, or an empty string when memory is short.
 Failure timeout_failure(const char* detail, const std::string& subject) noexcept {
   Failure failure{Errc::kTimeout};
   try {
     failure.detail = detail + subject;
-  } catch (const std::bad_alloc&) {  // the code says enough
+  } catch (const std::bad_alloc&) {  // the error code is sufficient
   }
   return failure;
 }
@@ -38,14 +38,14 @@ Pipeline::Pipeline(Shared& shared, Handshake handshake, Use use)
 
 Pipeline::~Pipeline() { close(); }
 
-/// The end of a client is no event: the observer might call a limiter that is gone.
+/// The end of a client is not reported, because the observer might call a limiter that has been destroyed.
 void Pipeline::close() noexcept {
   Lock lock{mutex_};
   set_primary(false);
   FinishedExchanges finished;
   drop_connection(detail::failure(Errc::kConnectionLost, true, "client ended"), finished);
   finish(lock, finished);
-  while (queue_.posted() > 0) {  // also what handlers have posted just now
+  while (queue_.posted() > 0) {  // handlers may post, too
     queue_.fail_pending_posts(detail::failure(Errc::kConnectionLost, false, "client ended"), finished);
     finish(lock, finished);
   }
@@ -60,7 +60,7 @@ BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
   return result;
 }
 
-/// `late_follows`: the exchange is still under way, and `late` will be called when it ends.
+/// `late_follows`: the exchange is still in flight, and `late` will be called when it ends.
 BatchResult Pipeline::run_call(const CommandBatch& batch, Time now, Time until,
                                const std::shared_ptr<ReplyHandler>& late, bool& late_follows) {
   if (until <= now) return failed(detail::failure(Errc::kTimeout, false, "the deadline had passed before the call"));
@@ -73,7 +73,7 @@ BatchResult Pipeline::run_call(const CommandBatch& batch, Time now, Time until,
   Lock lock{mutex_};
   CallScope call{*this, lock};
   read_after_silence(lock, now, true);
-  if (connection_ && shared_.scripts->is_to_be_asked_again(now)) preload_scripts();
+  if (connection_ && shared_.scripts->is_retry_due(now)) preload_scripts();
   const auto permission = health_.ask(now);
   if (permission == ServerHealth::Permission::kRefused) {
     shared_.events.count(ClientEvents::kFailedAtOnce);
@@ -124,12 +124,12 @@ BatchResult Pipeline::time_out(Lock& lock, CallScope& call, Time now, Time since
       connection_ ? Failure{Errc::kTimeout} : timeout_failure("while connecting to ", shared_.events.subject());
   BatchResult result;
   switch (queue_.give_up(exchange)) {
-    case ExchangeQueue::GivenUp::kWithdrawn: call.forget(); break;
+    case ExchangeQueue::GivenUp::kWithdrawn: call.release(); break;
     case ExchangeQueue::GivenUp::kAbandoned:
-      call.forget();
+      call.release();
       timeout.may_have_executed = late_follows = true;
       break;
-    case ExchangeQueue::GivenUp::kNoMemory:  // its batch is the caller's, which leaves: it must end now
+    case ExchangeQueue::GivenUp::kNoMemory:  // its batch belongs to the caller, which returns, so it must end now
       timeout.may_have_executed = true;
       if (exchange->stage == Exchange::Stage::kInFlight) drop_connection(timeout, finished);
       if (!exchange->done()) queue_.fail_pending(exchange, timeout, finished);
@@ -142,7 +142,7 @@ BatchResult Pipeline::time_out(Lock& lock, CallScope& call, Time now, Time since
   return result;
 }
 
-/// A call's end on any way: it leaves its roles, and its exchange where that has not ended.
+/// Ends a call, also by an exception: gives up its exchange when that is not done, and its roles.
 void Pipeline::leave(Lock& lock, Handle exchange) noexcept {
   if (driver_ == &*exchange) driver_ = nullptr;
   if (probe_ == &*exchange) end_probe();
@@ -176,7 +176,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
       (*exchange)->since = now;
       shared_.events.count(ClientEvents::kPosted);
     }
-    // Otherwise the driver sends before it receives next, and sees that nothing is left when it leaves.
+    // Otherwise the driver sends these bytes before it receives next, or when it gives up its role.
     if (driver_ != nullptr && may_write() && writes_at_once()) write(lock);
   }
   if (!added && handler) {
@@ -188,7 +188,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
 
 bool Pipeline::drain(Time deadline) {
   Lock lock{mutex_};
-  while (queue_.unattended() > 0) {
+  while (queue_.detached() > 0) {
     const Time now = SteadyClock::now();
     if (now >= deadline) return false;
     if (driver_ == nullptr && may_connect(now)) {
@@ -239,10 +239,10 @@ bool Pipeline::collect_late_replies(Server server) {
   {
     Lock lock{mutex_};
     const CallScope scope{*this, lock};
-    if (queue_.unattended() > 0) step_towards_connection(lock);  // posts may be waiting for one
+    if (queue_.detached() > 0) step_towards_connection(lock);  // posts may be waiting for one
     const Time now = SteadyClock::now();
     read_after_silence(lock, now, true);
-    collected = queue_.unattended() == 0;
+    collected = queue_.detached() == 0;
     is_overdue = !collected && server == Server::kAnswers && now > overdue_at_;
     if (collected || server == Server::kFails) {
       overdue_at_ = Time::max();
@@ -261,7 +261,7 @@ bool Pipeline::is_silent() {
   const Time now = SteadyClock::now();
   read_after_silence(lock, now, true);
   if (!connection_ || queue_.abandoned() == 0) return false;
-  const Time silent_since = std::max(last_heard_, queue_.in_flight_since().value_or(now));
+  const Time silent_since = std::max(last_received_, queue_.in_flight_since().value_or(now));
   return now - silent_since >= shared_.command_timeout;
 }
 
@@ -288,7 +288,7 @@ void Pipeline::move_pending_posts_to(Pipeline& other) {
 }
 
 void Pipeline::note_failure_elsewhere(const Failure& failure, Time since) {
-  if (circuit_is_open()) return;  // its own probe decides
+  if (circuit_is_open()) return;  // only the connection's own probe closes the circuit
   {
     Lock lock{mutex_};
     const CallScope scope{*this, lock};
@@ -306,9 +306,9 @@ void Pipeline::note_failure_elsewhere(const Failure& failure, Time since) {
 
 void Pipeline::note_timeout(Time now, Time since, const Failure& failure, FinishedExchanges& finished) noexcept {
   if (failure.may_have_executed) has_timed_out_.store(true, std::memory_order_relaxed);
-  // All of the call's time went into a connection, which stands now: the next call uses it.
+  // The whole time of the call was used to connect; the connection is established, and the next call uses it.
   if (connection_ && connected_at_ > since && !failure.may_have_executed) return;
-  const Time silent_since = std::max(last_heard_, queue_.in_flight_since().value_or(now));
+  const Time silent_since = std::max(last_received_, queue_.in_flight_since().value_or(now));
   if (!health_.counts_as_failure(now, since, silent_since)) return;
   circuit_changed(health_.fail(now, failure), failure, finished);
 }
@@ -325,14 +325,14 @@ void Pipeline::wait_for_turn(Lock& lock, Exchange& exchange, Time until) {
   exchange.wake.reset();
 }
 
-/// A caller leaves, and unlocks. The longest-waiting caller becomes the driver where there is none; with no caller
-/// waiting, nothing pending stays behind.
+/// Called when a caller leaves; unlocks. When there is no driver, the caller that has waited longest becomes the
+/// driver; when no caller waits, pending exchanges are sent.
 void Pipeline::hand_over(Lock& lock) noexcept {
   if (driver_ != nullptr) return lock.unlock();
   if (const auto next = queue_.oldest_awaited()) {
     driver_ = &**next;
     Exchange& exchange = **next;
-    lock.unlock();  // first: the thread that is woken needs the lock at once
+    lock.unlock();  // before the signal, because the woken thread locks the mutex at once
     exchange.wake.signal();
     return;
   }

@@ -1,12 +1,12 @@
 /// One connection for any number of threads, without a thread of its own and without a lock held during I/O.
 ///
-/// Two roles pass between the callers. The *driver* is one of them at a time: it connects, receives, hands replies to
-/// exchanges, wakes their callers, and passes the role on when its own reply is there. The *writer* is the thread that
-/// sends what has been appended; one at a time. While nearly nothing is in flight, or when the network is slow, each
-/// caller sends at once; otherwise the bytes are left to the driver, which sends them before it wakes callers and
-/// receives next: so batches form by themselves exactly when there is load.
+/// Two roles pass between the callers, each held by one thread at a time. The *driver* connects, receives, assigns
+/// replies to exchanges, wakes their callers, and passes the role on when its own reply has come. The *writer* sends
+/// the bytes that have been appended. While few exchanges are in flight, or when the network is slow, each caller sends
+/// at once; otherwise the driver sends the bytes of all callers before it wakes callers and receives next, so that load
+/// is batched.
 ///
-/// pipeline.cpp has what callers ask for, pipeline_driver.cpp the driver's and the writer's work.
+/// pipeline.cpp has the public functions, pipeline_driver.cpp the work of driver and writer.
 /// Thread safety: every public function may be called from all threads.
 #pragma once
 
@@ -37,7 +37,7 @@ class Pipeline {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  /// What the connections of one client share; it outlives them.
+  /// The objects that the connections of one client share; it outlives them.
   struct Shared {
     /// Of `options` the timeouts and the observer are used. `scripts` must outlive it.
     Shared(RedisClient& its_client, Endpoint its_endpoint, Login its_login, const ClientOptions& options,
@@ -59,7 +59,7 @@ class Pipeline {
     const std::shared_ptr<ScriptPreload> scripts;
   };
 
-  /// What the connection carries: maintenance (SCAN, UNLINK) may be cut by a proxy that forbids it.
+  /// The use of the connection: maintenance (SCAN, UNLINK) may be cut by a proxy that forbids it.
   enum class Use : std::uint8_t { kCalls, kMaintenance };
 
   Pipeline(Shared& shared, Handshake handshake, Use use = Use::kCalls);
@@ -70,48 +70,48 @@ class Pipeline {
   /// As RedisClient::execute, called at `now`.
   BatchResult execute(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
 
-  /// Scripts are sent with their source, so that Redis runs them at once and in order: a call that follows sees their
-  /// effect, also where Redis had forgotten its scripts.
+  /// Scripts are sent with their source, so that Redis runs them at once and in order, even after SCRIPT FLUSH or a
+  /// restart: a later call sees their effect.
   void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
   bool drain(Time deadline);
-  /// What is left fails. No function may be called afterwards.
+  /// Ends all remaining exchanges with a failure. No function may be called afterwards.
   void close() noexcept;
 
-  /// Whether there is a connection to be used. If not, makes a step towards one, without waiting.
+  /// Whether the connection is established. If not, continues to connect, without waiting.
   bool is_connected();
-  /// Waits for a connection until `until`, or until an attempt has failed. Throws std::bad_alloc.
+  /// Waits until the connection is established, until an attempt has failed, or until `until`. Throws std::bad_alloc.
   bool wait_for_connection(Time until);
 
   /// Whether the server answers other connections at this time.
   enum class Server : std::uint8_t { kAnswers, kFails, kUnknown };
 
-  /// Delivers replies to posts and abandoned calls, which no thread waits for, without waiting. False while some are
-  /// still to come. What does not come within the command timeout while the server answers others never will, and the
-  /// connection is given up.
+  /// Delivers replies to posts and abandoned calls, without waiting. False while replies are outstanding. When they do
+  /// not come within the command timeout while the server answers others, the connection is given up.
   bool collect_late_replies(Server server);
-  /// Whether a call has timed out, and the connection has been silent for the command timeout since: its peer may be
-  /// gone without a word.
+  /// Whether a call has timed out, and the connection has received nothing for the command timeout since: its peer may
+  /// have disappeared without closing it.
   [[nodiscard]] bool is_silent();
-  /// What is on the connection is in doubt.
+  /// Ends the connection; its exchanges in flight are in doubt.
   void give_up_connection(std::string why);
-  /// Moves posts that have not been sent to `other`, in their order.
+  /// Moves unsent posts to `other`, in their order.
   void move_pending_posts_to(Pipeline& other);
 
-  /// A call at `since` has failed on another connection to the same server: the circuit breaker takes it for one here.
+  /// Notes that a call that began at `since` failed on another connection to the same server; the circuit breaker
+  /// counts it as a failure here.
   void note_failure_elsewhere(const Failure& failure, Time since);
   [[nodiscard]] bool circuit_is_open() const noexcept { return health_.is_open(); }
 
-  /// The primary connection's changes are the client's, and are reported.
+  /// Makes this the primary connection, whose changes are reported as the client's.
   void set_primary(bool is_primary) noexcept { is_primary_.store(is_primary, std::memory_order_relaxed); }
 
-  /// Whether something posted has not been answered yet: a call on another connection might overtake it.
+  /// Whether a post has not been answered: a call on another connection could be executed before it.
   [[nodiscard]] bool has_posts_under_way() const noexcept { return queue_.posted() > 0; }
-  /// Whether posts or abandoned calls have not ended.
-  [[nodiscard]] bool has_unattended() {
+  /// Whether posts or abandoned calls are not done.
+  [[nodiscard]] bool has_detached() {
     const Lock lock{mutex_};
-    return queue_.unattended() > 0;
+    return queue_.detached() > 0;
   }
-  /// Whether a call in doubt about `key` is still on the connection.
+  /// Whether an abandoned call on `key` is in flight.
   [[nodiscard]] bool has_abandoned(std::string_view key) {
     const Lock lock{mutex_};
     return queue_.has_abandoned(key);
@@ -161,20 +161,20 @@ class Pipeline {
   const Handshake handshake_;
   const Use use_;
 
-  std::mutex mutex_;  // guards everything below; what only the driver touches says so
+  std::mutex mutex_;  // guards all members below, except those marked as the driver's
   ExchangeQueue queue_;
-  const void* driver_ = nullptr;  // the driver's exchange, or its DriverScope where it has none
+  const void* driver_ = nullptr;  // the driver's exchange, or its DriverScope when it has none
   std::shared_ptr<Connection> connection_;
-  std::unique_ptr<Connector> connector_;  // advanced by the driver, without the lock
+  std::unique_ptr<Connector> connector_;  // the driver's, used without the lock
   ServerHealth health_;
-  const Exchange* probe_ = nullptr;  // the call that is to show whether the circuit can be closed
+  const Exchange* probe_ = nullptr;  // the call whose outcome decides whether the circuit is closed
   Time overdue_at_ = Time::max();    // when collect_late_replies() gives up the connection
   Time connected_at_ = Time::min();
-  Time last_read_ = Time::min();   // when a thread last looked for replies
-  Time last_heard_ = Time::min();  // and last found some
+  Time last_read_ = Time::min();      // when a thread last tried to read replies
+  Time last_received_ = Time::min();  // when a thread last read some
   RoundTrip round_trip_;
   std::vector<Reply> replies_;              // the driver's, without the lock
-  std::atomic<bool> has_timed_out_{false};  // a call in flight, and nothing was heard since
+  std::atomic<bool> has_timed_out_{false};  // a call in flight, and nothing was received since
   std::atomic<bool> is_primary_{false};
   Yields yields_;
 };

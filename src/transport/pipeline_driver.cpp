@@ -13,17 +13,18 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// Below so many exchanges in flight each caller sends at once.
+// With fewer exchanges in flight, each caller sends at once.
 constexpr std::size_t kWriteThrough = 2;
-// From so many exchanges in flight on, replies keep coming.
+// With this many exchanges in flight or more, replies come continuously.
 constexpr std::size_t kLoad = 4;
-// A connection that has been silent for longer is read before it is trusted with a charge.
+// A connection that has received nothing for longer is read before a charge is sent, in case it has been closed.
 constexpr std::chrono::microseconds kIdle{500};
-// A connection this old whose server answers READONLY has been demoted: its name may lead to the new primary by now.
+// When a connection this old gets READONLY, its server has been demoted; its name may resolve to the new primary by
+// now.
 constexpr std::chrono::seconds kDemotable{1};
 
-// How many handlers this thread is in. It may be the driver then, and an observer that it called could call the limiter
-// and wait for itself.
+// The number of handlers that this thread is executing. The thread may be the driver, so an observer that it called
+// could call the limiter and wait for this thread.
 thread_local int handlers_entered = 0;
 
 }  // namespace
@@ -36,7 +37,7 @@ bool Pipeline::may_write() const noexcept {
   return connection_ != nullptr && !connection_->writing && !connection_->closing;
 }
 
-/// Whole exchanges, or the rest of one that the socket took in part.
+/// Sends whole exchanges, or the rest of one that was sent in part.
 bool Pipeline::can_write_something() const noexcept {
   return may_write() && (queue_.has_pending() || !connection_->outgoing.empty());
 }
@@ -48,15 +49,16 @@ void Pipeline::step_towards_connection(Lock& lock) {
   if (connection_ || driver_ != nullptr || !may_connect(now)) return;
   const DriverScope role{*this};
   establish(lock, now);
-  last_read_ = {};  // what completes it may have come long ago, and an end after it
+  last_read_ = {};  // the replies may have come long ago, and an end of the connection after them
 }
 
-/// A call drives until it is done; drain(), without a call, while posts and late replies can be worked on.
+/// Whether the driver may stop: a call drives until it is done; drain(), which has no call, until no posts and late
+/// replies are left or no connection may be attempted.
 bool Pipeline::has_driven_enough(const Exchange* call) const noexcept {
-  return call != nullptr ? call->done() : queue_.unattended() == 0 || !may_connect(SteadyClock::now());
+  return call != nullptr ? call->done() : queue_.detached() == 0 || !may_connect(SteadyClock::now());
 }
 
-/// The driver's work, for `call` where it has one, and at most until `until`.
+/// The driver's work, for `call` (null for drain()), and at most until `until`.
 void Pipeline::drive(Lock& lock, Time until, const Exchange* call) {
   while (!has_driven_enough(call)) {
     if (!connection_) {
@@ -67,7 +69,7 @@ void Pipeline::drive(Lock& lock, Time until, const Exchange* call) {
       if (can_write_something()) write(lock);
       if (has_driven_enough(call) || !connection_) continue;
       if (SteadyClock::now() >= until) return;
-      // Nothing more is written: what left in part will never be answered, and then nothing behind it.
+      // Nothing more is sent: an exchange that was sent in part is never answered, nor any after it.
       if (!connection_->writing && connection_->closing &&
           (queue_.in_flight() == 0 || !connection_->outgoing.empty())) {
         FinishedExchanges finished;
@@ -80,13 +82,13 @@ void Pipeline::drive(Lock& lock, Time until, const Exchange* call) {
   }
 }
 
-/// Reads what came in while there was no driver: replies to posts and abandoned calls, or the end of the connection.
-/// Callers hand the role over afterwards: a caller may have begun to wait meanwhile.
+/// Reads what came while there was no driver: replies to posts and abandoned calls, or the end of the connection.
+/// The caller must pass the driver's role on afterwards, because another caller may have begun to wait meanwhile.
 void Pipeline::read_after_silence(Lock& lock, Time now, bool also_with_replies_due) noexcept {
   if (driver_ != nullptr || !connection_) return;
   if (now - last_read_ <= kIdle && !(also_with_replies_due && queue_.in_flight() > 0)) return;
   const DriverScope role{*this};
-  // Under the lock, though it reads: no thread may write to the connection before this.
+  // Reads while the lock is held, because no thread may write to the connection before this.
   Failure failure = connection_->receive(replies_);
   process_replies(lock, now, std::move(failure));
 }
@@ -116,7 +118,7 @@ void Pipeline::establish(Lock& lock, Time until) {
     case Connector::Progress::kPending: return;
     case Connector::Progress::kConnected:
       connection_ = connector_->take_connection();
-      connected_at_ = last_read_ = last_heard_ = SteadyClock::now();
+      connected_at_ = last_read_ = last_received_ = SteadyClock::now();
       has_timed_out_.store(false, std::memory_order_relaxed);
       round_trip_.reset();
       connector_.reset();
@@ -131,7 +133,8 @@ void Pipeline::establish(Lock& lock, Time until) {
   }
 }
 
-/// Ahead of everything that is pending, in the same write. Without memory for it, scripts are loaded when first called.
+/// Adds the scripts before all pending exchanges, to be sent in the same write. When memory is short, scripts are
+/// loaded when first called.
 void Pipeline::preload_scripts() noexcept {
   try {
     const Time now = SteadyClock::now();
@@ -157,7 +160,7 @@ void Pipeline::receive(Lock& lock, Time until) noexcept {
     failure = connection->receive(replies_);
     return !replies_.empty() || failure.code;
   };
-  // A CPU that sleeps meanwhile would have to be woken.
+  // Yields first, because waking a sleeping CPU takes longer.
   if (!under_load || !yield_until(yields_, until, has_received)) {
     failure = connection->wait_and_receive(until, blocked_on_write, replies_);
   }
@@ -168,12 +171,12 @@ void Pipeline::receive(Lock& lock, Time until) noexcept {
   process_replies(lock, after, std::move(failure));
 }
 
-/// What was read at `now`: replies, and perhaps the end of the connection.
+/// Handles what was read at `now`: replies, and perhaps the end of the connection.
 void Pipeline::process_replies(Lock& lock, Time now, Failure failure) noexcept {
   FinishedExchanges finished;
   last_read_ = now;
   if (!replies_.empty()) {
-    last_heard_ = now;
+    last_received_ = now;
     has_timed_out_.store(false, std::memory_order_relaxed);
     if (queue_.in_flight() > 0) connection_->has_answered = true;
   }
@@ -202,7 +205,7 @@ void Pipeline::process_replies(Lock& lock, Time now, Failure failure) noexcept {
   finish(lock, finished);
 }
 
-/// What the replies of a call say about Redis: an error that it could have given to any client is a failure.
+/// Updates the health by the replies to a call: an error that any client would get is a failure.
 void Pipeline::note_outcome(const Exchange& exchange, FinishedExchanges& finished) noexcept {
   if (!exchange.awaited || !exchange.result.ok()) return;
   if (const auto inability = ServerHealth::inability_in(exchange.result.replies)) {
@@ -229,9 +232,9 @@ void Pipeline::circuit_changed(ServerHealth::Change change, const Failure& failu
   queue_.fail_pending_calls(cause, finished);
 }
 
-/// One that never answered is no connection; to lose one amid calls is a failure; an idle one is only made again. What
-/// ends for want of our own memory says nothing about the server, and the end of a maintenance connection nothing about
-/// calls.
+/// Updates the health when the connection ends. A connection that never answered counts as a failed attempt, and one
+/// that ends with calls in flight as a failure; an idle one is only made again. An end because our memory was short,
+/// and the end of a maintenance connection, do not count.
 void Pipeline::lose_connection(const Failure& failure, FinishedExchanges& finished) noexcept {
   const bool has_answered = connection_->has_answered;
   const bool counts = !connection_->is_out_of_memory && use_ == Use::kCalls;
@@ -246,9 +249,9 @@ void Pipeline::drop_connection(const Failure& failure, FinishedExchanges& finish
   if (connection_) {
     count(ClientEvents::kDisconnects);
     report(EventKind::kDisconnected, failure);
-    connection_->shut_down();  // ends the wait of a driver that is in it
+    connection_->shut_down();  // ends the driver's wait
     connection_.reset();
-    queue_.discard_pending(*shared_.scripts);  // the next connection is sent them anew
+    queue_.discard_pending(*shared_.scripts);  // the next connection loads them again
     has_timed_out_.store(false, std::memory_order_relaxed);
   }
   Failure in_doubt = detail::copy_of(failure);
@@ -264,7 +267,7 @@ void Pipeline::count(ClientEvents::Counter counter) noexcept {
   if (is_primary_.load(std::memory_order_relaxed)) shared_.events.count(counter);
 }
 
-/// Sends what is pending, and what others append meanwhile while it is to be sent at once.
+/// Sends pending exchanges, including those that other threads add meanwhile and that must be sent at once.
 void Pipeline::write(Lock& lock) noexcept {
   const std::shared_ptr<Connection> connection = connection_;
   std::string& outgoing = connection->outgoing;
@@ -275,7 +278,7 @@ void Pipeline::write(Lock& lock) noexcept {
     lock.unlock();
     const std::size_t sent = connection->send();
     lock.lock();
-    if (connection_ != connection) break;  // lost meanwhile; its exchanges have ended
+    if (connection_ != connection) break;  // the connection was lost meanwhile; its exchanges have ended
     if (sent < outgoing.size()) {
       const std::size_t rest = queue_.put_back(outgoing.size() - sent, finished);
       outgoing.erase(0, sent);
@@ -288,32 +291,32 @@ void Pipeline::write(Lock& lock) noexcept {
   finish(lock, finished);
 }
 
-/// Wakes the callers of what has ended, and calls the handlers of what no caller waits for.
+/// Wakes the callers of finished exchanges, and calls the handlers of those that no caller waits for.
 void Pipeline::finish(Lock& lock, FinishedExchanges& finished) noexcept {
   if (finished.empty()) return;
-  // Noted under the lock: once woken, a caller may release its exchange, and it may be in use again, which a signal to
-  // it then does not harm. Callers beyond the room are woken under the lock.
+  // Collected while the lock is held, because a woken caller may release its exchange. The exchange may then be reused;
+  // a spurious signal to it is harmless. Callers beyond the array's size are woken while the lock is held.
   std::array<Exchange*, 256> to_wake;
   std::size_t waking = 0;
-  FinishedExchanges unattended;
+  FinishedExchanges detached;
   while (!finished.empty()) {
     Exchange& exchange = finished.pop_front();
     if (!exchange.awaited) {
-      unattended.push_back(exchange);
+      detached.push_back(exchange);
     } else if (waking < to_wake.size()) {
       to_wake[waking++] = &exchange;
     } else {
       exchange.wake.signal();
     }
   }
-  if (can_write_something()) write(lock);  // Redis works while callers are woken
+  if (can_write_something()) write(lock);  // before waking callers, so that Redis works meanwhile
   lock.unlock();
   for (std::size_t i = 0; i < waking; ++i) to_wake[i]->wake.signal();
-  for (const Exchange* exchange = unattended.first(); exchange != nullptr; exchange = exchange->next_finished) {
+  for (const Exchange* exchange = detached.first(); exchange != nullptr; exchange = exchange->next_finished) {
     notify(*exchange);
   }
   lock.lock();
-  while (!unattended.empty()) queue_.release(unattended.pop_front().self);
+  while (!detached.empty()) queue_.release(detached.pop_front().self);
 }
 
 void Pipeline::notify(const Exchange& exchange) noexcept {

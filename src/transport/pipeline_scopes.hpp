@@ -1,4 +1,4 @@
-/// What a thread holds in a Pipeline, ended however it leaves: by its result, its deadline or an exception.
+/// Scopes for what a thread holds in a Pipeline, so that it is given up on return and on exceptions.
 /// Thread safety: each belongs to one thread, which holds the Pipeline's lock whenever one begins or ends.
 #pragma once
 
@@ -8,7 +8,7 @@
 
 namespace tollgate::inline v0 {
 
-/// A call's exchange and its roles. Its end unlocks.
+/// A call's exchange and its roles. The destructor unlocks.
 class Pipeline::CallScope {
  public:
   CallScope(Pipeline& pipeline, Lock& lock) noexcept : pipeline_(pipeline), lock_(lock) {}
@@ -21,8 +21,8 @@ class Pipeline::CallScope {
 
   void hold(Handle exchange) noexcept { exchange_ = exchange; }
   [[nodiscard]] Handle exchange() const noexcept { return *exchange_; }
-  /// The exchange is not the call's any more.
-  void forget() noexcept { exchange_.reset(); }
+  /// The call no longer owns the exchange.
+  void release() noexcept { exchange_.reset(); }
 
  private:
   Pipeline& pipeline_;
@@ -30,7 +30,7 @@ class Pipeline::CallScope {
   std::optional<Handle> exchange_;
 };
 
-/// The driver's role of a thread that has no exchange.
+/// The driver's role, for a thread without an exchange.
 class Pipeline::DriverScope {
  public:
   explicit DriverScope(Pipeline& pipeline) noexcept : pipeline_(pipeline) { pipeline_.driver_ = this; }

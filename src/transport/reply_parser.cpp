@@ -7,11 +7,11 @@
 namespace tollgate::inline v0 {
 namespace {
 
-// A SCAN page is about 500 elements, and room is made for as many as are announced: a length beyond this is no reply
-// to anything that tollgate asks.
+// A SCAN page has about 500 elements, and memory is reserved for the announced length, so a larger length, which no
+// reply to tollgate has, is an error.
 constexpr auto kMaxElements = 65'536;
-// hiredis keeps a string until it is complete, and we keep the elements of an array. A name in a SCAN page is about 1
-// KiB.
+// The size of a string and of an array is limited, because hiredis buffers a string until it is complete, and we store
+// the elements of an array. A key in a SCAN page has at most about 1 KiB.
 constexpr std::size_t kMaxString = std::size_t{1} << 20U;
 constexpr std::size_t kMaxReply = std::size_t{4} << 20U;
 
@@ -25,7 +25,7 @@ Reply* place_of(const redisReadTask* task) {
   return &parent->elements()[static_cast<std::size_t>(task->idx)];
 }
 
-// hiredis calls these from C: nothing may be thrown through it. A null return is its way to say "out of memory".
+// hiredis calls these functions from C, so they must not throw. Null means "out of memory".
 template <class Build>
 void* build(const redisReadTask* task, Build make) noexcept {
   try {
@@ -53,7 +53,7 @@ void* create_array(const redisReadTask* task, Count count) {
   return build(task, [&] { return Reply::array(std::vector<Reply>(static_cast<std::size_t>(count))); });
 }
 
-// RESP3 only, which tollgate never asks for; hiredis 1.x wants every builder.
+// For RESP3 only, which tollgate never requests; hiredis 1.x requires every builder.
 template <class Functions>
 void fill_resp3(Functions& functions) {
   if constexpr (requires { functions.createDouble; }) {
@@ -88,8 +88,8 @@ ReplyParser::ReplyParser() {
   reader_->privdata = &building_;
 }
 
-/// False for bytes that are no reply; throws where memory was short. hiredis does not tell the two apart where a
-/// builder fails.
+/// False for bytes that are not a reply; throws when memory is short, which hiredis does not distinguish when a builder
+/// fails.
 bool ReplyParser::refused() const {
   if (building_.is_out_of_memory) throw std::bad_alloc{};
   return false;

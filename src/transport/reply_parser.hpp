@@ -1,4 +1,4 @@
-/// RESP2 bytes to Reply values, by hiredis's reader with our own builders: an integer reply allocates nothing.
+/// Parses RESP2 bytes to Reply values, by hiredis's reader with our own builders, so that an integer allocates nothing.
 /// Thread safety: one thread at a time.
 #pragma once
 
@@ -20,15 +20,15 @@ class ReplyParser {
   ReplyParser(const ReplyParser&) = delete;
   ReplyParser& operator=(const ReplyParser&) = delete;
 
-  /// Appends to `out` the replies that `bytes` complete. False when the bytes are no RESP2, when they begin a reply
-  /// that is larger than any that tollgate asks for (a string of 1 MiB, 4 MiB in all), or when memory is short; then,
-  /// and when std::bad_alloc is thrown, the parser must not be used any more.
+  /// Appends the replies that `bytes` complete to `out`. False when the bytes are not RESP2, when a reply is larger
+  /// than any that tollgate requests (a string of 1 MiB, 4 MiB in all), or when memory is short; then, and when
+  /// std::bad_alloc is thrown, the parser must not be used any more.
   [[nodiscard]] bool feed(std::string_view bytes, std::vector<Reply>& out);
 
-  /// Bytes that are kept until the reply that they belong to is complete.
+  /// The number of bytes that are buffered for a reply that is not complete.
   [[nodiscard]] std::size_t unread() const noexcept { return reader_->len - reader_->pos; }
 
-  /// What the builders write to.
+  /// The state that the builders write to.
   struct Building {
     Reply root;
     bool is_out_of_memory = false;

@@ -1,4 +1,4 @@
-/// The addresses of a host, as soon as they are known: the result of one look-up, which any number of callers wait for.
+/// The result of one look-up of a host, for which any number of callers can wait.
 /// Thread safety: every function may be called from all threads, but finish() once.
 #pragma once
 
@@ -18,7 +18,7 @@ struct SocketAddress {
   socklen_t length = 0;
 };
 
-/// What a look-up found: addresses in the order in which they should be tried, or why there are none.
+/// The outcome of a look-up: addresses in the order in which they should be tried, or an error.
 struct HostAddresses {
   std::vector<SocketAddress> addresses;
   std::string error = {};  ///< empty = none
@@ -26,11 +26,11 @@ struct HostAddresses {
 
 class Resolution {
  public:
-  /// Starts to resolve `host`, or joins the look-up of it that is under way in this process; returns at once. A numeric
-  /// address is resolved when this returns. Throws std::bad_alloc alone.
+  /// Starts to resolve `host`, or joins the look-up of it that is in progress in this process; returns at once. A
+  /// numeric address is resolved when this returns. Throws std::bad_alloc only.
   [[nodiscard]] static std::shared_ptr<Resolution> start(const std::string& host, std::uint16_t port);
 
-  /// Blocks until the look-up has ended. False when `deadline` came first.
+  /// Blocks until the look-up has ended. False when `deadline` passed first.
   [[nodiscard]] bool wait_until(std::chrono::steady_clock::time_point deadline) noexcept;
 
   // Once wait_until() has returned true:

@@ -22,7 +22,8 @@ Resolver& Resolver::of_process() {
 }
 
 std::shared_ptr<Resolution> Resolver::start(const std::string& host, std::uint16_t port) {
-  const std::lock_guard lock{mutex_};  // also while a thread starts, so that no caller joins a look-up that never runs
+  const std::lock_guard lock{
+      mutex_};  // held while a thread is started, so that no caller joins a look-up that never runs
   const auto [entry, is_new] = under_way_.try_emplace({host, port});
   if (!is_new) return entry->second;
   try {
@@ -47,7 +48,7 @@ void Resolver::run(Entry entry) noexcept {
   try {
     found = look_up_(host, port);
   } catch (const std::bad_alloc&) {
-    found.error = "out of memory";  // short enough not to need any
+    found.error = "out of memory";  // short enough to need no allocation
   }
   std::shared_ptr<Resolution> resolution;
   {

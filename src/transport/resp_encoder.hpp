@@ -1,4 +1,4 @@
-/// Typed commands as RESP2 bytes. Pure; the only place that writes the protocol.
+/// Encodes typed commands as RESP2 bytes. Pure.
 /// Thread safety: functions without state.
 #pragma once
 
@@ -13,12 +13,11 @@
 
 namespace tollgate::inline v0 {
 
-/// How a script is named: by its SHA-1, which Redis may answer with NOSCRIPT, or by its whole source, which it never
-/// does.
+/// How a script is sent: as its SHA-1, to which Redis may answer NOSCRIPT, or as its source, to which it never does.
 enum class ScriptForm : std::uint8_t { kEvalSha, kEval };
 
-/// A batch as RESP on the caller's stack: an ordinary one takes no heap memory, and no thread-local buffer is needed,
-/// which would be gone before the last user of a thread.
+/// A buffer for a batch as RESP on the caller's stack: a typical batch needs no heap memory, and no thread-local
+/// buffer, which would be destroyed before other thread-local objects that may use a limiter.
 class RespBuffer {
  public:
   void append(std::string_view text) { bytes_.append({text.data(), text.size()}); }
@@ -31,7 +30,7 @@ class RespBuffer {
 /// Appends `command` to `out`; a script is given `serial` as its last argument.
 void append_resp(std::string& out, const Command& command, Serial serial, ScriptForm form = ScriptForm::kEvalSha);
 
-/// Appends every command of `batch` to `out`, signed with serial_of(serial, its place).
+/// Appends every command of `batch` to `out`, with the serial number serial_of(serial, its index).
 void append_resp(std::string& out, const CommandBatch& batch, Serial serial, ScriptForm form = ScriptForm::kEvalSha);
 void append_resp(RespBuffer& out, const CommandBatch& batch, Serial serial, ScriptForm form = ScriptForm::kEvalSha);
 

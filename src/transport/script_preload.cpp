@@ -6,7 +6,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-/// Other errors (LOADING, OOM, BUSY) pass, and say nothing about rights.
+/// Whether the error is about rights. Other errors (LOADING, OOM, BUSY) are temporary.
 bool refuses_scripts(const Reply& reply) noexcept {
   if (!reply.is_error()) return false;
   const std::string_view text = reply.text();
@@ -35,7 +35,7 @@ CommandBatch ScriptList::batch() const {
 }
 
 void ScriptPreload::handle(RedisClient& /*client*/, const CommandBatch& /*batch*/, const BatchResult& result) noexcept {
-  if (!result.ok()) return;  // the next connection answers
+  if (!result.ok()) return;  // unknown until the next connection loads them
   const Reply* refused = nullptr;
   for (std::size_t i = 0; i < result.replies.size() && refused == nullptr; ++i) {
     if (refuses_scripts(result.replies[i])) refused = &result.replies[i];

@@ -8,7 +8,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-/// Without the texts, so that it allocates nothing for the replies of a healthy server.
+/// The code without texts, so that the replies of a healthy server cause no allocation.
 bool says_unable(const Reply& reply) noexcept {
   if (!reply.is_error()) return false;
   const std::string_view text = reply.text();
@@ -60,7 +60,7 @@ Failure ServerHealth::refusal() const noexcept {
   try {
     if (!failure.detail.empty()) failure.detail += "; ";
     failure.detail += "not tried again yet: the circuit is open";
-  } catch (const std::bad_alloc&) {  // the code says enough
+  } catch (const std::bad_alloc&) {  // the error code is sufficient
   }
   return failure;
 }

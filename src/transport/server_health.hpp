@@ -1,5 +1,5 @@
-/// What the outcomes of calls say about the server: which of them count as failures, the circuit breaker, and the
-/// failure that calls get while it is open.
+/// The health of the server by the outcomes of calls: which of them count as failures, the circuit breaker, and the
+/// failure of calls while it is open.
 /// Thread safety: the Pipeline's lock guards it, except for is_open().
 #pragma once
 
@@ -23,7 +23,7 @@ class ServerHealth {
   ServerHealth(std::chrono::milliseconds command_timeout, unsigned seed)
       : command_timeout_(command_timeout), random_(seed) {}
 
-  /// From any thread, without the lock.
+  /// May be called from any thread, without the lock.
   [[nodiscard]] bool is_open() const noexcept { return is_open_.load(std::memory_order_relaxed); }
 
   // As CircuitBreaker's.
@@ -34,17 +34,18 @@ class ServerHealth {
   Change fail(Time now, const Failure& failure) noexcept;
   Change open(Time now, const Failure& failure) noexcept;
 
-  /// What a call gets while the circuit is open: the failure that opened it, and that no attempt was made.
+  /// The failure of a call while the circuit is open: the one that opened it, and that no attempt was made.
   [[nodiscard]] Failure refusal() const noexcept;
 
   /// Whether a call that began at `since` and timed out at `now` counts as a failure: when the server had the command
-  /// timeout to answer it, or has been silent for as long. A caller with less time does not fail the server for others.
+  /// timeout to answer it, or has been silent for as long. The timeout of a call with a shorter deadline does not
+  /// count.
   [[nodiscard]] bool counts_as_failure(Time now, Time since, Time silent_since) const noexcept {
     return now - since >= command_timeout_ || now - silent_since >= command_timeout_;
   }
 
-  /// The first reply by which the server says that it can serve no client now. Other errors are about the request
-  /// (WRONGTYPE, NOPERM), or are given at full speed by a server that still reads (OOM).
+  /// The first error reply that means that the server can serve no client now. Other errors concern the request
+  /// (WRONGTYPE, NOPERM), or come without delay from a server that still answers reads (OOM).
   [[nodiscard]] static std::optional<Failure> inability_in(const Replies& replies) noexcept;
 
  private:
@@ -54,7 +55,7 @@ class ServerHealth {
   const std::chrono::milliseconds command_timeout_;
   CircuitBreaker breaker_;
   std::atomic<bool> is_open_{false};
-  Failure cause_;  // of the last opening
+  Failure cause_;  // the failure that last opened the circuit
   std::minstd_rand random_;
 };
 

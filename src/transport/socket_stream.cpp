@@ -14,7 +14,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-// The kernel's timeout overshoots, so the end of a wait is polled for.
+// The kernel's timeout overshoots, so the last part of a wait is polled.
 constexpr std::chrono::milliseconds kReceiveTimeout{20};
 
 bool make_blocking(int descriptor) noexcept {
@@ -70,7 +70,7 @@ bool wait_for_socket(int descriptor, ByteStream::Time deadline, bool for_read, b
     const int ready = ::ppoll(&entry, 1, &timeout, nullptr);
     if (ready > 0) return true;
     if (ready == 0) return false;
-    if (errno != EINTR) return true;  // reading or writing reports what is wrong
+    if (errno != EINTR) return true;  // the following read or write reports the error
   }
 }
 

@@ -22,10 +22,10 @@ class SocketStream final : public ByteStream {
 
  private:
   const std::unique_ptr<OpenSocket> socket_;
-  const bool may_block_;  // in recv: it has a timeout
+  const bool may_block_;  // recv may block, because the socket has a receive timeout
 };
 
-/// Waits until `descriptor` can be read or, with `for_write`, written. False when `deadline` came first.
+/// Waits until `descriptor` can be read or, with `for_write`, written. False when `deadline` passed first.
 [[nodiscard]] bool wait_for_socket(int descriptor, ByteStream::Time deadline, bool for_read, bool for_write) noexcept;
 
 }  // namespace tollgate::inline v0

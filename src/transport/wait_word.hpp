@@ -1,4 +1,4 @@
-/// Where one thread waits until another signals it: yielding for a while, then asleep, with a deadline.
+/// One thread waits on it until another signals it: it first yields, then sleeps, until a deadline.
 /// Thread safety: one waiter, any number of signallers.
 #pragma once
 
@@ -52,7 +52,7 @@ class WaitWord {
     return true;
   }
 
-  /// Forgets a signal, before the next wait.
+  /// Clears a signal, before the next wait.
   void reset() noexcept { state_.store(kIdle, std::memory_order_relaxed); }
 
  private:

@@ -1,7 +1,7 @@
-/// Whether a thread that waits for replies yields its CPU for a while before it sleeps. Where the CPUs are busy with
-/// our own threads it does: the reply comes within microseconds, and neither side makes a system call to wake it. Where
-/// others want the CPU it must not: Linux takes a yield for a whole time slice used up, so that each may cost
-/// milliseconds. Once yields have taken that long, nobody yields for a while.
+/// Decides whether a thread that waits for replies yields its CPU for a while before it sleeps. Yielding pays when only
+/// our own threads use the CPUs: the reply comes within microseconds, and no system call is needed to wake the thread.
+/// It does not pay when other processes use the CPU, because Linux counts a yield as a whole used time slice, so that
+/// each may take milliseconds. When yields take that long, no thread yields for kPause.
 /// Thread safety: all of it.
 #pragma once
 
@@ -19,9 +19,10 @@ class Yields {
   using Time = std::chrono::steady_clock::time_point;
 
   static constexpr int kPerWait = 32;
-  /// Each, on average, when our own threads take turns, be they hundreds; somebody who has work to do takes longer.
+  /// The longest average yield that pays: hundreds of our own threads taking turns stay below it; a process that uses
+  /// the CPU exceeds it.
   static constexpr std::chrono::milliseconds kLong{2};
-  /// Before that average tells.
+  /// Yield time tolerated before the per-yield average is meaningful.
   static constexpr std::chrono::milliseconds kPatience{10};
   static constexpr std::chrono::seconds kPause{1};
 
@@ -30,7 +31,8 @@ class Yields {
     return now >= again_at_.load(std::memory_order_relaxed) && deadline - now > kPerWait * kLong;
   }
 
-  /// Whether a wait may go on that began at `began` and has yielded so many times. If not, nobody yields for a while.
+  /// Whether a wait that began at `began` and has yielded `yields` times may continue. If not, no thread yields for
+  /// kPause.
   [[nodiscard]] bool may_go_on(Time began, Time now, int yields) noexcept {
     if (now - began < std::max<Time::duration>(kPatience, yields * kLong)) return true;
     again_at_.store(now + kPause, std::memory_order_relaxed);
@@ -41,7 +43,7 @@ class Yields {
   std::atomic<Time> again_at_{Time::min()};
 };
 
-/// Yields until `done`, as long as that is worthwhile. Whether it is done.
+/// Yields until `done` returns true, as long as yielding pays. Returns whether it is done.
 template <class Done>
 bool yield_until(Yields& yields, Yields::Time deadline, Done done) {
   const auto began = std::chrono::steady_clock::now();

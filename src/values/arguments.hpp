@@ -1,5 +1,5 @@
-/// What arguments are valid. Each check throws std::invalid_argument that names the field, its value (shortened and
-/// printable) and its range.
+/// Checks of arguments. Each throws std::invalid_argument that names the field, its value (shortened and printable) and
+/// its range.
 /// Thread safety: plain functions.
 #pragma once
 
@@ -23,7 +23,7 @@ void check_options(const CallOptions& options, const RateLimitConfig& config);
 
 /// Whether the checks of user id and tokens would pass.
 [[nodiscard]] bool is_valid(const ConsumeRequest& request) noexcept;
-/// The options of a call of many operations: none can be named.
+/// The options of a call with many operations: operation_id must be empty.
 void check_options_of_many(const CallOptions& options);
 
 /// At most 40 bytes of `text`, in quotes, with everything unprintable as `\xNN`.

@@ -1,4 +1,4 @@
-/// Counters that many threads raise at once without meeting: one set per group of threads, summed when read.
+/// Counters for many threads with little contention: one set per group of threads, summed when read.
 /// Thread safety: all of it.
 #pragma once
 
@@ -9,7 +9,7 @@
 
 namespace tollgate::inline v0::detail {
 
-/// 0, 1, 2, … in the order in which threads first ask.
+/// A number of the calling thread: 0, 1, 2, … in the order of their first calls.
 [[nodiscard]] inline std::size_t thread_number() noexcept {
   static std::atomic<std::size_t> next{0};
   thread_local const std::size_t number = next.fetch_add(1, std::memory_order_relaxed);

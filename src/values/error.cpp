@@ -27,13 +27,13 @@ constexpr std::array kMeanings{
     Meaning{Errc::kProtocol, Remedy::kNone, "unexpected reply from Redis"},
     Meaning{Errc::kServerError, Remedy::kNone, "Redis answered with an error"},
     Meaning{Errc::kOutOfMemory, Remedy::kRetry, "Redis is out of memory (OOM)"},
-    Meaning{Errc::kAuthRequired, Remedy::kSetUp, "Redis wants a password (NOAUTH)"},
+    Meaning{Errc::kAuthRequired, Remedy::kSetUp, "Redis requires a password (NOAUTH)"},
     Meaning{Errc::kAuthFailed, Remedy::kSetUp, "Redis refused the user or the password (WRONGPASS)"},
     Meaning{Errc::kPermissionDenied, Remedy::kSetUp, "Redis's ACL forbids the command or the key (NOPERM)"},
     Meaning{Errc::kLoading, Remedy::kRetry, "Redis is not ready yet (LOADING)"},
-    Meaning{Errc::kReadOnly, Remedy::kRetry, "Redis takes no writes now (READONLY)"},
+    Meaning{Errc::kReadOnly, Remedy::kRetry, "Redis accepts no writes now (READONLY)"},
     Meaning{Errc::kBusy, Remedy::kRetry, "Redis is busy with a script (BUSY)"},
-    Meaning{Errc::kWrongType, Remedy::kSetUp, "the key holds something that is no counter (WRONGTYPE)"},
+    Meaning{Errc::kWrongType, Remedy::kSetUp, "the key does not hold a counter (WRONGTYPE)"},
     Meaning{Errc::kOverflow, Remedy::kNone, "the counter would overflow"},
     Meaning{Errc::kMoved, Remedy::kSetUp,
             "this node of a Redis Cluster does not hold the key (MOVED); the URL must start with redis+cluster:// or "
@@ -65,7 +65,7 @@ class Category final : public std::error_category {
 
 std::string describe(const Failure& failure) {
   return fmt::format("tollgate: {}{}{}{}{}", failure.code.message(), failure.detail.empty() ? "" : ": ", failure.detail,
-                     is_misconfiguration(failure.code) ? "; this is the set-up, no outage" : "",
+                     is_misconfiguration(failure.code) ? "; this is a configuration error, not an outage" : "",
                      failure.may_have_executed ? "; the request may have been executed" : "");
 }
 
@@ -99,8 +99,8 @@ constexpr std::array kErrorReplies{
     ErrorReply{"ERR increment or decrement would overflow", Errc::kOverflow},
 };
 
-/// What may be shown of an error: its code word, such as `OOM`, and of the unknown command that it is one. The rest may
-/// hold user data, and so may a first word that is not of capitals.
+/// The part of an error reply that may be shown: its code word, such as `OOM`, or `ERR unknown command`. The rest may
+/// contain user data, as may a first word that is not in capitals.
 std::string_view code_word(std::string_view server_text) {
   constexpr std::string_view kUnknown = "ERR unknown command";
   if (server_text.starts_with(kUnknown)) return kUnknown;

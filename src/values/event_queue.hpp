@@ -1,4 +1,5 @@
-/// Events between where they happen, under a lock, and the Observer, who is called under none: in order, one at a time.
+/// Queues events, which occur while locks are held, and delivers them to the Observer while none is held: in order, one
+/// at a time.
 /// Thread safety: both functions may be called from all threads.
 #pragma once
 
@@ -15,7 +16,7 @@ namespace tollgate::inline v0::detail {
 
 class EventQueue {
  public:
-  /// Events that wait behind an observer that blocks; further ones are dropped.
+  /// The most events that are queued while an observer blocks; further ones are dropped.
   static constexpr std::size_t kMostWaiting = 1024;
 
   /// Null: events are dropped.
@@ -30,8 +31,8 @@ class EventQueue {
     waiting_.store(true, std::memory_order_release);
   }
 
-  /// Must be called under none. Costs one load when nothing happened. Whoever finds another thread at it, or itself
-  /// further up the stack, leaves the rest to that.
+  /// Must be called while no lock is held. Costs one load when no event is queued. When another thread, or this one
+  /// further up the stack, is delivering events, this call returns and that one delivers the rest.
   void deliver() noexcept {
     if (!waiting_.load(std::memory_order_acquire)) return;
     std::unique_lock lock{mutex_};

@@ -1,4 +1,4 @@
-/// Makes and copies Failures where nothing may be thrown: without memory for their texts, they have none.
+/// Makes and copies Failures without throwing: when memory is short, they have no texts.
 /// Thread safety: plain functions.
 #pragma once
 

@@ -1,5 +1,5 @@
 /// State that a forked child must not share with its parent: locks that another thread may have held at the fork,
-/// connections, memories. The child gets a fresh object at its first use and leaves the inherited one alone.
+/// connections, memories. The child makes a new object at its first use and never touches the inherited one.
 /// Thread safety: get() may be called from all threads.
 #pragma once
 
@@ -11,7 +11,7 @@
 
 namespace tollgate::inline v0::detail {
 
-/// Raised in every forked child, by src/fork_local.cpp.
+/// Incremented in every forked child, by src/values/fork_local.cpp.
 extern std::atomic<std::uint64_t> forks;
 
 /// Differs between a process and every child that it forks. One atomic load.
@@ -28,8 +28,8 @@ class ForkLocal {
   ForkLocal(const ForkLocal&) = delete;
   ForkLocal& operator=(const ForkLocal&) = delete;
 
-  /// In a forked child that never used it, the inherited object is left as it is: destroying a locked mutex, or
-  /// finishing another process's work, would be worse than the bytes.
+  /// In a forked child that never used it, the inherited object is leaked: to destroy a locked mutex, or to finish the
+  /// parent's work, would be worse than a leak.
   ~ForkLocal() {
     Node* node = current_.load(std::memory_order_acquire);
     if (node->generation == fork_generation()) delete node;

@@ -44,7 +44,7 @@ constexpr std::array<std::uint16_t, kSlotBits> solve_for_slot_bits() {
   }
   for (std::size_t bit = 0; bit < kSlotBits; ++bit) {
     std::size_t pivot = bit;
-    while ((effects.at(pivot) >> bit & 1) == 0) ++pivot;  // does not compile when there is none
+    while ((effects.at(pivot) >> bit & 1) == 0) ++pivot;  // evaluated at compile time, which fails when there is none
     std::swap(bits[bit], bits[pivot]);
     std::swap(effects[bit], effects[pivot]);
     for (std::size_t row = 0; row < kFreeBits; ++row) {

@@ -1,6 +1,6 @@
-/// Marks the calling thread while it releases what may be the last owner of a client. A client is closed by its last
-/// owner, and closing waits for what is still posted; where the release promised no I/O (a Reservation's end), the
-/// client sees this mark and hands its closing to another thread.
+/// Marks the calling thread while it releases an object that may be the last owner of a client. The last owner closes
+/// the client, which waits for posts. Where the release must do no I/O (a Reservation's destructor), the client reads
+/// this mark and is closed by another thread.
 /// Thread safety: each thread has a mark of its own. The counter is trivially destructible, so it may be used at any
 /// point of a thread's or the program's end.
 #pragma once

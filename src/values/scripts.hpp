@@ -9,10 +9,10 @@
 
 namespace tollgate::inline v0 {
 
-/// Checks, then adds; a denial writes nothing. `admit.lua` says its keys, arguments and replies.
+/// Checks, then adds; a denial writes nothing. Keys, arguments and replies: see `admit.lua`.
 extern const Script kAdmitScript;
 
-/// Adds tokens past the limit or gives them back, never below zero. `adjust.lua` says the rest.
+/// Adds tokens past the limit or gives them back, never below zero. Keys, arguments and replies: see `adjust.lua`.
 extern const Script kAdjustScript;
 
 /// The adjust script's replies that are no counter.

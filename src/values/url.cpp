@@ -22,8 +22,7 @@ constexpr std::int64_t kMaxTimeoutMs = 3'600'000;
 constexpr std::size_t kMaxHostBytes = 255;
 constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
 
-/// A value that is not known to be harmless stays out of the message: in a malformed URL, a password may stand
-/// anywhere.
+/// The message contains only values that cannot be a secret, because in a malformed URL any part may be a password.
 template <class... Arguments>
 [[noreturn]] void reject_url(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
   throw std::invalid_argument("tollgate: url " + fmt::format(format, std::forward<Arguments>(arguments)...));
@@ -81,7 +80,7 @@ std::int64_t number(std::string_view part, std::string_view text, std::int64_t l
   std::int64_t value = 0;
   const auto error = std::from_chars(text.data(), text.data() + text.size(), value).ec;
   if (error == std::errc{} && low <= value && value <= high) return value;
-  // What is longer than any valid value may be a password of digits.
+  // A number longer than any valid value may be a password of digits.
   if (text.size() > fmt::formatted_size("{}", high)) {
     reject_url("{} has {} digits; it must be {} … {}", part, text.size(), low, high);
   }
@@ -207,7 +206,7 @@ class UrlParser {
       check_ipv6();
       text.remove_prefix(close + 1);
       if (!text.empty() && text.front() != ':')
-        reject_url("host has something behind its ]; it must end there or at :port");
+        reject_url("host has characters after its ]; it must end there or at :port");
     } else {
       if (std::count(text.begin(), text.end(), ':') > 1) {
         reject_url("host has more than one colon; it must be host or host:port, with an IPv6 address in [ ]");
@@ -217,7 +216,7 @@ class UrlParser {
         reject_url("host is {} bytes long; it must be 1 … {} bytes", url_.host_.size(), kMaxHostBytes);
       }
       if (!std::all_of(url_.host_.begin(), url_.host_.end(), is_host_character)) {
-        reject_url("host has a character that no host has; it must be a name or an address");
+        reject_url("host has an invalid character; it must be a name or an address");
       }
     }
     if (text.empty()) return;
@@ -261,7 +260,7 @@ class UrlParser {
     } else {
       const bool is_word = std::all_of(name.begin(), name.end(), [](char c) { return is_lower(c) || c == '_'; });
       reject_url("query has {}; it may have connect_timeout_ms, command_timeout_ms and db",
-                 is_word ? detail::printable(name) : "a name that is not known");
+                 is_word ? detail::printable(name) : "an unknown name");
     }
   }
 

@@ -28,7 +28,7 @@ TEST_F(BlackHole, ALoneCallerLosesAtMostTwoCallsToADroppedConnection) {
   EXPECT_GE(gate_.connections(), 2);
 }
 
-TEST_F(BlackHole, SoDoesALoneCallerWhoseAdmissionIsAtomic) {
+TEST_F(BlackHole, ALoneCallerWithAtomicAdmissionLosesAtMostTwoCallsToo) {
   RateLimitConfig atomic = atomic_config();
   atomic.on_failure = FailurePolicy::kDeny;
   RedisRateLimiter limiter{connect(gate_.url(), kShort), atomic};
@@ -63,7 +63,7 @@ TEST_F(BlackHole, ThreadsThatCallAtOnceLoseAtMostTwoCallsEach) {
   EXPECT_LE(worst, 2);
 }
 
-TEST_F(BlackHole, ALateReplyOfASlowServerIsStillMended) {
+TEST_F(BlackHole, ALateChargeOnASlowServerIsStillUndone) {
   RedisRateLimiter limiter{connect(server_.url(), kShort), config(FailurePolicy::kDeny)};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
   server_.pause();

@@ -82,7 +82,7 @@ TEST_F(CircuitBreakerFaults, FiveTimeoutsOpenItThenCallsFailAtOnceAndTheServersR
   }
 }
 
-TEST_F(CircuitBreakerFaults, OpenItDropsTheConnectionAndWhatIsOnItIsInDoubt) {
+TEST_F(CircuitBreakerFaults, AnOpenCircuitDropsTheConnectionAndItsCallsInFlightAreInDoubt) {
   const auto client = connect(server_.url(), watched(100ms));
   RedisRateLimiter limiter{client, config()};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
@@ -107,7 +107,7 @@ TEST_F(CircuitBreakerFaults, OpenItDropsTheConnectionAndWhatIsOnItIsInDoubt) {
   EXPECT_TRUE(soon([&] { return limiter.try_consume("u", 0).source == Source::kRedis; }));
 }
 
-TEST_F(CircuitBreakerFaults, CallersInAHurryDoNotOpenIt) {
+TEST_F(CircuitBreakerFaults, TimeoutsOfShortDeadlinesDoNotOpenIt) {
   const auto client = connect(server_.url(), watched(10s));
   RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
@@ -121,7 +121,7 @@ TEST_F(CircuitBreakerFaults, CallersInAHurryDoNotOpenIt) {
   EXPECT_EQ(client->stats().connects, 1U);
 }
 
-TEST_F(CircuitBreakerFaults, ASilentServerOpensItAlsoWhereAllAreInAHurry) {
+TEST_F(CircuitBreakerFaults, ASilentServerOpensItAlsoWhenAllDeadlinesAreShort) {
   const auto client = connect(server_.url(), watched(50ms));
   RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
@@ -134,7 +134,7 @@ TEST_F(CircuitBreakerFaults, ASilentServerOpensItAlsoWhereAllAreInAHurry) {
   EXPECT_TRUE(soon([&] { return limiter.consume("u", 0).source == Source::kRedis; }));
 }
 
-TEST_F(CircuitBreakerFaults, AProbeThatLeavesWithoutAnOutcomeIsFollowedByAnother) {
+TEST_F(CircuitBreakerFaults, AProbeWithoutAnOutcomeIsFollowedByAnotherProbe) {
   server_.kill();
   const auto client = connect(server_.url(), watched(50ms));
   RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
@@ -151,7 +151,7 @@ TEST_F(CircuitBreakerFaults, AProbeThatLeavesWithoutAnOutcomeIsFollowedByAnother
   EXPECT_TRUE(soon([&] { return limiter.consume("u", 0).source == Source::kRedis; }));
 }
 
-TEST_F(CircuitBreakerFaults, NothingToConnectToOpensItAtOnce) {
+TEST_F(CircuitBreakerFaults, AFailedConnectOpensItAtOnce) {
   server_.kill();
   const auto client = connect(server_.url(), watched(1s));
   RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
@@ -226,7 +226,7 @@ TEST_F(CircuitBreakerFaults, ConnectionsThatAreCutWhileIdleDoNotOpenIt) {
 
 // ---- under load ---------------------------------------------------------------------------------------------------
 
-TEST_F(CircuitBreakerFaults, ManyHandlersUnderKAllowPassAFrozenServerAndComeBack) {
+TEST_F(CircuitBreakerFaults, ManyHandlersUnderKAllowAdmitWhileTheServerIsFrozenAndThenUseItAgain) {
   const auto client = connect(server_.url(), watched(100ms));
   RateLimitConfig allow = config(FailurePolicy::kAllow);
   allow.max_tokens_per_minute = kMaxTokens;
@@ -310,7 +310,7 @@ TEST_F(CircuitBreakerFaults, ARotatedPasswordNeedsNoRestart) {
   EXPECT_GE(asked, 3);
 }
 
-TEST_F(CircuitBreakerFaults, ACredentialsCallbackThatThrowsIsAFailedAttemptAndItsWordsAppearNowhere) {
+TEST_F(CircuitBreakerFaults, ACredentialsCallbackThatThrowsIsAFailedAttemptAndItsTextAppearsNowhere) {
   ClientOptions options = watched(1s);
   options.credentials = []() -> Credentials { throw std::runtime_error("hunter2"); };
   RedisRateLimiter limiter{connect(server_.url(), options), config()};

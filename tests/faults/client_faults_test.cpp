@@ -70,7 +70,7 @@ TEST_F(ClientFaults, ACallThatCannotBeSentWholeSleepsUntilItsDeadlineAndIsSentTo
   EXPECT_EQ(late->replies(), 1);
 }
 
-TEST_F(ClientFaults, AServerDemotedAmidALargeBatchIsLeftOnceTheBatchIsAnswered) {
+TEST_F(ClientFaults, AfterADemotionAmidALargeBatchTheConnectionIsReplacedOnceTheBatchIsAnswered) {
   const auto client = connect(server_.unix_url(), kPatient);
   ASSERT_TRUE(client->execute(get("k"), {}, nullptr).ok());
   std::this_thread::sleep_for(1100ms);
@@ -95,7 +95,7 @@ TEST_F(ClientFaults, AServerDemotedAmidALargeBatchIsLeftOnceTheBatchIsAnswered) 
 
 // ---- handlers -----------------------------------------------------------------------------------------------------
 
-TEST_F(ClientFaults, AnEmptyBatchTakesNobodysReply) {
+TEST_F(ClientFaults, AnEmptyBatchConsumesNoReply) {
   const auto client = connect(server_.url(), kPatient);
   const auto handler = std::make_shared<CountingHandler>();
   EXPECT_TRUE(client->execute({}, {}, nullptr).ok());
@@ -107,7 +107,7 @@ TEST_F(ClientFaults, AnEmptyBatchTakesNobodysReply) {
   EXPECT_EQ(result.replies[0].to_integer(), 7);
 }
 
-TEST_F(ClientFaults, EveryHandlerIsToldOnceHoweverOftenTheConnectionIsCut) {
+TEST_F(ClientFaults, EveryHandlerIsCalledOnceHoweverOftenTheConnectionIsCut) {
   struct Call {
     std::shared_ptr<CountingHandler> handler;
     int expected;
@@ -234,7 +234,7 @@ TEST_F(ClientFaults, AnObserverMayCallWhileAHandlerPosts) {
 
 // ---- descriptors --------------------------------------------------------------------------------------------------
 
-TEST_F(ClientFaults, AForkedChildClosesNoDescriptorButTheClients) {
+TEST_F(ClientFaults, AForkedChildClosesOnlyTheClientsDescriptors) {
   // After a refused greeting its number belongs to whoever opens a file next.
   RedisRateLimiter limiter{
       connect("redis://:wrong@127.0.0.1:" + std::to_string(server_.port()) + "?command_timeout_ms=5000"), config()};

@@ -35,7 +35,7 @@ TEST_F(Connecting, APingWhoseReplyIsCutAtAnyByteIsNoAnswer) {
   EXPECT_TRUE(soon(ready));
 }
 
-TEST_F(Connecting, AGreetingWhoseReplyIsCutAtAnyByteChargesNobody) {
+TEST_F(Connecting, AHandshakeWhoseReplyIsCutAtAnyByteChargesNothing) {
   server_.command({"CONFIG", "SET", "requirepass", "secret"});
   for (std::size_t offset = 0; offset < std::string_view{"+OK\r\n"}.size(); ++offset) {
     ClientOptions options = kPatient;
@@ -63,7 +63,7 @@ TEST_F(Connecting, AConnectAttemptOutlivesItsCallerAndIsResumedByTheNext) {
   EXPECT_EQ(gate_.connections(), 1);
 }
 
-TEST_F(Connecting, AListenerThatAcceptsNobodyHoldsEachCallToItsDeadlineAndTheAttemptToItsTimeout) {
+TEST_F(Connecting, AListenerThatAcceptsNothingDelaysCallsToTheirDeadlineAndTheAttemptToItsTimeout) {
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};
   address.sin_family = AF_INET;
@@ -123,7 +123,7 @@ TEST_F(Connecting, ANameThatDoesNotResolveIsATypedErrorByTheDeadline) {
   EXPECT_TRUE(error.retryable());
 }
 
-TEST_F(Connecting, AServerThatTalksGibberishIsLeft) {
+TEST_F(Connecting, AServerThatDoesNotSpeakRespIsDisconnected) {
   // A listener that answers anything with something that is no RESP.
   const int listener = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   sockaddr_in address{};

@@ -16,7 +16,7 @@ using Clock = std::chrono::steady_clock;
 
 class ConnectionLoss : public FaultTest {};
 
-TEST_F(ConnectionLoss, AKilledServerLeavesTheCallUnderWayInDoubtAndTheNextOnesFailAtOnce) {
+TEST_F(ConnectionLoss, AKilledServerLeavesTheCallInFlightInDoubtAndLaterCallsFailAtOnce) {
   RedisRateLimiter limiter{connect(server_.url(), kPatient), config()};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
   server_.pause();
@@ -51,7 +51,7 @@ TEST_F(ConnectionLoss, FailedAttemptsAreNotRepeatedWithinTheirBackoff) {
   EXPECT_TRUE(soon([&] { return limiter.try_consume("u", 1).allowed; }));
 }
 
-TEST_F(ConnectionLoss, AnIdleConnectionThatWasClosedIsNoticedBeforeItIsTrusted) {
+TEST_F(ConnectionLoss, AnIdleConnectionThatWasClosedIsDetectedBeforeACallIsSent) {
   RedisRateLimiter limiter{connect(server_.url(), kPatient), config()};
   for (int i = 1; i <= 5; ++i) {
     ASSERT_NO_THROW(EXPECT_TRUE(limiter.check_and_consume("u", 1)));
@@ -61,7 +61,7 @@ TEST_F(ConnectionLoss, AnIdleConnectionThatWasClosedIsNoticedBeforeItIsTrusted) 
   EXPECT_EQ(limiter.get_remaining("u"), kLimit - 5);
 }
 
-TEST_F(ConnectionLoss, AnIdleConnectionThatWasClosedIsTrustedByNoneOfManyWhoComeAtOnce) {
+TEST_F(ConnectionLoss, AnIdleConnectionThatWasClosedFailsNoneOfManySimultaneousCalls) {
   constexpr int kThreads = 8;
   constexpr int kRounds = 100;
   RedisRateLimiter limiter{connect(server_.url(), kPatient), config()};
@@ -84,7 +84,7 @@ TEST_F(ConnectionLoss, AnIdleConnectionThatWasClosedIsTrustedByNoneOfManyWhoCome
   EXPECT_EQ(counter("u"), kThreads * kRounds);
 }
 
-TEST_F(ConnectionLoss, ARestartedServerIsToldItsScriptsAgain) {
+TEST_F(ConnectionLoss, ScriptsAreLoadedAgainAfterARestart) {
   const auto client = connect(server_.url(), kPatient);
   RedisRateLimiter limiter{client, atomic_config()};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
@@ -119,7 +119,7 @@ TEST_F(ConnectionLoss, AReplyCutInHalfIsNoReply) {
 }
 
 // F
-TEST_F(ConnectionLoss, AConnectionCutBetweenIncrbyAndExpireLeavesNoImmortalKey) {
+TEST_F(ConnectionLoss, AConnectionCutBetweenIncrbyAndExpireLeavesNoKeyWithoutExpiry) {
   const auto client = connect(gate_.url(), kPatient);
   RedisRateLimiter limiter{client, config()};
   ASSERT_TRUE(limiter.check_and_consume("warm", 1));
@@ -133,7 +133,7 @@ TEST_F(ConnectionLoss, AConnectionCutBetweenIncrbyAndExpireLeavesNoImmortalKey) 
   EXPECT_GT(server_.command({"TTL", key("u")}).to_integer(), 0);
 }
 
-TEST_F(ConnectionLoss, ACallOfManyThatIsCutAtAnyByteLeavesNoImmortalKey) {
+TEST_F(ConnectionLoss, ACallOfManyThatIsCutAtAnyByteLeavesNoKeyWithoutExpiry) {
   const std::vector<ConsumeRequest> requests{{"a", 1}, {"b", 2}, {"c", 3}};
   for (std::size_t bytes = 1; bytes < 380; bytes += 7) {
     const auto client = connect(gate_.url(), kPatient);
@@ -165,7 +165,7 @@ TEST_F(ConnectionLoss, ACallOfManyWhoseRepliesAreCutAtAnyByteAllowsNothingAndIsI
   }
 }
 
-TEST_F(ConnectionLoss, ACallOfManyFailsWhileTheServerIsGoneAndIsAnsweredOnceItIsBack) {
+TEST_F(ConnectionLoss, ACallOfManyFailsWhileTheServerIsDownAndIsAnsweredOnceItIsUp) {
   RedisRateLimiter limiter{connect(server_.url(), kQuick), config()};
   const std::vector<ConsumeRequest> requests{{"a", 10}, {"b", kLimit + 1}, {"b", 20}};
   ASSERT_TRUE(limiter.consume_all(requests)[0].allowed);

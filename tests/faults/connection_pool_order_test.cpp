@@ -62,7 +62,7 @@ class ConnectionPoolOrder : public FaultTest {
 };
 
 // connection_pool.hpp: "no call waits for that".
-TEST_F(ConnectionPoolOrder, NoChargeIsSentAfterItsDeadlineBecauseAnotherConnectionWasMade) {
+TEST_F(ConnectionPoolOrder, NoChargeIsSentAfterItsDeadlineOnAnotherConnection) {
   std::atomic<bool> slow{false};
   ClientOptions options{.connect_timeout = 5s, .command_timeout = 5s};
   server_.command({"ACL", "SETUSER", "gateway", "on", ">word", "~*", "+@all"});
@@ -81,7 +81,7 @@ TEST_F(ConnectionPoolOrder, NoChargeIsSentAfterItsDeadlineBecauseAnotherConnecti
   const auto late = std::make_shared<CountingHandler>();
   const auto start = Clock::now();
   std::int64_t charged_in_time = 0;
-  std::thread look([&] {
+  std::thread peek([&] {
     std::this_thread::sleep_until(start + 70ms);
     charged_in_time = counter("v");
   });
@@ -95,7 +95,7 @@ TEST_F(ConnectionPoolOrder, NoChargeIsSentAfterItsDeadlineBecauseAnotherConnecti
 }
 
 // redis_client.hpp: "It is executed after every batch whose execute() returned before the call."
-TEST_F(ConnectionPoolOrder, WhatIsPostedIsExecutedAfterACallThatReturnedInDoubt) {
+TEST_F(ConnectionPoolOrder, APostIsExecutedAfterACallThatReturnedInDoubt) {
   const auto client = connect(server_.url(), kPatient);
   warm_up(*client, [&] { return info("clients", "connected_clients") >= 3; });
   server_.pause();
@@ -119,7 +119,7 @@ TEST_F(ConnectionPoolOrder, WhatIsPostedIsExecutedAfterACallThatReturnedInDoubt)
 }
 
 // The same, as a limiter's user meets it.
-TEST_F(ConnectionPoolOrder, WhatAReservationGivesBackIsNotLostBecauseItsChargeWasInDoubt) {
+TEST_F(ConnectionPoolOrder, ARefundIsNotLostWhenItsChargeWasInDoubt) {
   const auto client = connect(server_.url(), kPatient);
   RedisRateLimiter limiter{client, config(FailurePolicy::kAllow)};
   limiter.reserve("w", 1).cancel();  // the script is known
@@ -138,7 +138,7 @@ TEST_F(ConnectionPoolOrder, WhatAReservationGivesBackIsNotLostBecauseItsChargeWa
 }
 
 // docs/reliability.md: "Where its reply turns up late and its caller was not told yes, it is undone".
-TEST_F(ConnectionPoolOrder, ALateChargeOnAnyConnectionIsUndoneAlsoWhereAllCallersAreInAHurry) {
+TEST_F(ConnectionPoolOrder, ALateChargeOnAnyConnectionIsUndoneAlsoWhenAllDeadlinesAreShort) {
   const auto client = connect(gate_.url(), kPatient);
   RedisRateLimiter limiter{client, config(FailurePolicy::kDeny)};
   warm_up(*client, [&] { return gate_.connections() >= 2; });
@@ -161,7 +161,7 @@ TEST_F(ConnectionPoolOrder, ALateChargeOnAnyConnectionIsUndoneAlsoWhereAllCaller
 
 // finish() sends, without the lock, before it has woken the callers: a caller whose deadline comes then takes
 // its reply and leaves, and its exchange serves the next call.
-TEST_F(ConnectionPoolOrder, AnExchangeThatIsInUseAgainIsNotTakenForTheOneThatWasFinished) {
+TEST_F(ConnectionPoolOrder, AReusedExchangeIsNotMistakenForTheFinishedOne) {
   class UnusedClient final : public RedisClient {
    public:
     BatchResult execute(const CommandBatch&, Deadline, const std::shared_ptr<ReplyHandler>&) override { return {}; }

@@ -79,7 +79,7 @@ TEST_F(ConnectionPoolFaults, NoCallFailsWhenRedisTakesNoMoreClients) {
   }));
 }
 
-TEST_F(ConnectionPoolFaults, NoCallFailsWhenAllWereClosedWhileIdle) {
+TEST_F(ConnectionPoolFaults, NoCallFailsWhenAllConnectionsWereClosedWhileIdle) {
   RedisRateLimiter limiter{connect(gate_.url(), kPatient), config()};
   let_four_connect(limiter);
   for (int i = 0; i < 3; ++i) {
@@ -89,7 +89,7 @@ TEST_F(ConnectionPoolFaults, NoCallFailsWhenAllWereClosedWhileIdle) {
   }
 }
 
-TEST_F(ConnectionPoolFaults, ALateChargeOnAnyOfThemIsUndone) {
+TEST_F(ConnectionPoolFaults, ALateChargeOnAnyConnectionIsUndone) {
   const auto client = connect(gate_.url(), kQuick);
   RedisRateLimiter limiter{client, config()};
   let_four_connect(limiter);
@@ -120,7 +120,7 @@ TEST_F(ConnectionPoolFaults, FewThreadsOpenTheCircuitOfAFrozenServerTogether) {
   EXPECT_TRUE(soon([&] { return refused(limiter, 4, 20) == 0; }));
 }
 
-TEST_F(ConnectionPoolFaults, AConnectionThatLosesAReplyIsGivenUpWhileTheFirstAnswers) {
+TEST_F(ConnectionPoolFaults, ASecondaryConnectionThatLosesAReplyIsGivenUpWhileThePrimaryAnswers) {
   RedisRateLimiter limiter{connect(gate_.url(), kQuick), config()};
   let_four_connect(limiter);
   const auto failed = [&] { return limiter.stats().client.failed; };
@@ -134,7 +134,7 @@ TEST_F(ConnectionPoolFaults, AConnectionThatLosesAReplyIsGivenUpWhileTheFirstAns
   EXPECT_TRUE(soon([&] { return refused(limiter, 4, 3) == 0 && limiter.drain(Clock::now()); }));
 }
 
-TEST_F(ConnectionPoolFaults, ACallSeesWhatItsThreadHasPosted) {
+TEST_F(ConnectionPoolFaults, ACallSeesThePostsOfItsThread) {
   const auto client = connect(server_.url(), kPatient);
   RedisRateLimiter limiter{client, config()};
   limiter.reserve("warm", 1).cancel();  // a script that Redis does not know is sent twice

@@ -75,7 +75,7 @@ TEST_F(Fork, AChildThatDoesNotUseTheLimiterKeepsNoneOfItsConnections) {
   EXPECT_GT(connections_to_server(), 0);
 }
 
-TEST_F(Fork, AChildOfAParentWhoseThreadsAreCallingKeepsNoneEither) {
+TEST_F(Fork, AChildOfAParentWithCallsInFlightKeepsNoneEither) {
   std::atomic<bool> stop{false};
   std::vector<std::thread> threads;
   for (int i = 0; i < 3; ++i) {
@@ -123,7 +123,7 @@ TEST_F(Fork, ThreadsOfTheChildThatUseTheClientFirstAtOnceCloseNoDescriptorTwice)
   for (int i = 0; i < 40; ++i) ASSERT_EQ(exit_code_of_child(child), 0) << "child " << i;
 }
 
-TEST_F(Fork, TheParentsConnectionsStandAndWorkAfterItsChildrenHaveEnded) {
+TEST_F(Fork, TheParentsConnectionsStillWorkAfterItsChildrenHaveEnded) {
   use_from_threads(limiter_, 200);
   const std::set<std::string> before = client_ids();
   ASSERT_FALSE(before.empty());

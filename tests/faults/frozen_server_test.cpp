@@ -15,7 +15,7 @@ using Clock = std::chrono::steady_clock;
 
 class FrozenServer : public FaultTest {};
 
-TEST_F(FrozenServer, AFrozenServerHoldsACallUntilItsDeadlineAndTheLateChargeIsUndone) {
+TEST_F(FrozenServer, AFrozenServerDelaysACallToItsDeadlineAndTheLateChargeIsUndone) {
   const auto client = connect(server_.url(), kQuick);
   RedisRateLimiter limiter{client, config()};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
@@ -31,7 +31,7 @@ TEST_F(FrozenServer, AFrozenServerHoldsACallUntilItsDeadlineAndTheLateChargeIsUn
   EXPECT_EQ(counter("u"), 1);
 }
 
-TEST_F(FrozenServer, AFrozenServerHoldsACallOfManyUntilItsDeadlineAndEachLateChargeIsUndone) {
+TEST_F(FrozenServer, AFrozenServerDelaysACallOfManyToItsDeadlineAndEachLateChargeIsUndone) {
   const auto client = connect(server_.url(), kQuick);
   RedisRateLimiter limiter{client, config()};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
@@ -50,7 +50,7 @@ TEST_F(FrozenServer, AFrozenServerHoldsACallOfManyUntilItsDeadlineAndEachLateCha
   EXPECT_TRUE(soon([&] { return counter("u") == 1 && counter("v") == 0; }));
 }
 
-TEST_F(FrozenServer, AFrozenServerIsNeitherReadyNorDrainedUntilItIsBack) {
+TEST_F(FrozenServer, AFrozenServerIsNeitherReadyNorDrainedUntilItResumes) {
   RedisRateLimiter limiter{connect(server_.url(), kQuick), config()};
   EXPECT_NO_THROW(limiter.ping());
   Reservation reservation = limiter.reserve("u", 10);
@@ -66,7 +66,7 @@ TEST_F(FrozenServer, AFrozenServerIsNeitherReadyNorDrainedUntilItIsBack) {
   EXPECT_EQ(counter("u"), 0);
 }
 
-TEST_F(FrozenServer, ALateChargeStaysWhenItsCallerWasToldYes) {
+TEST_F(FrozenServer, ALateChargeStaysWhenItsCallWasAllowed) {
   const auto client = connect(server_.url(), kQuick);
   RedisRateLimiter limiter{client, config(FailurePolicy::kAllow)};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
@@ -91,7 +91,7 @@ TEST_F(FrozenServer, ALateAtomicChargeIsUndoneToo) {
   EXPECT_TRUE(soon([&] { return limiter.get_remaining("u", {.deadline = Clock::now() + 5s}) == kLimit - 1; }));
 }
 
-TEST_F(FrozenServer, CallsOnAFrozenServerAreBoundedAndThenFailUnsent) {
+TEST_F(FrozenServer, CallsInFlightOnAFrozenServerAreBoundedAndFurtherOnesFailUnsent) {
   // Callers in a hurry: none has waited for the command timeout, so the circuit stays closed.
   const auto client = connect(server_.url(), kPatient);
   RedisRateLimiter limiter{client, config()};

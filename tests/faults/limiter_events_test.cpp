@@ -41,7 +41,7 @@ class LimiterEventsFaults : public FaultTest {
   std::shared_ptr<Recorder> observer_ = std::make_shared<Recorder>();
 };
 
-TEST_F(LimiterEventsFaults, ManyThreadsTellOneOutageOnce) {
+TEST_F(LimiterEventsFaults, AnOutageSeenByManyThreadsIsReportedOnce) {
   constexpr std::size_t kThreads = 8;
   struct Seen {
     std::atomic<std::uint64_t> by_redis{0};
@@ -101,7 +101,7 @@ TEST_F(LimiterEventsFaults, ManyThreadsTellOneOutageOnce) {
   EXPECT_EQ(stats.allowed.by_policy + stats.failed, 0U);
 }
 
-TEST_F(LimiterEventsFaults, ASettlementThatWasCutOffIsToldWhereTheLimiterMayBeCalled) {
+TEST_F(LimiterEventsFaults, AFailedSettlementIsReportedWhereTheLimiterMayBeCalled) {
   RedisRateLimiter limiter{connect(server_.url(), kClient), observed()};
   observer_->limiter = &limiter;
   Reservation reservation = limiter.reserve("u", 100);

@@ -24,7 +24,7 @@ class LocalShareFaults : public FaultTest {
   }
 };
 
-TEST_F(LocalShareFaults, WhatWasGrantedWhileRedisWasGoneIsChargedBeforeAnythingElseOnceItIsBack) {
+TEST_F(LocalShareFaults, GrantsOfAnOutageAreChargedBeforeAnythingElseAfterIt) {
   const auto client = connect(server_.url(), kQuick);
   RedisRateLimiter limiter{client, sharing()};
   ASSERT_TRUE(limiter.check_and_consume("u", 100));
@@ -47,7 +47,7 @@ TEST_F(LocalShareFaults, WhatWasGrantedWhileRedisWasGoneIsChargedBeforeAnythingE
   EXPECT_EQ(limiter.undelivered().batches, 0U);
 }
 
-TEST_F(LocalShareFaults, AFrozenRedisWakesUpToTheExactCounterInEitherAdmission) {
+TEST_F(LocalShareFaults, AfterAFreezeTheCounterIsExactInEitherAdmission) {
   for (const Admission admission : {Admission::kPipelined, Admission::kAtomic}) {
     const std::string user = admission == Admission::kAtomic ? "atomic" : "pipelined";
     const auto client = connect(server_.url(), kQuick);
@@ -65,7 +65,7 @@ TEST_F(LocalShareFaults, AFrozenRedisWakesUpToTheExactCounterInEitherAdmission) 
   }
 }
 
-TEST_F(LocalShareFaults, AFleetPassesTheLimitByNoMoreThanItsSharesInAnOutage) {
+TEST_F(LocalShareFaults, AFleetExceedsTheLimitByAtMostItsSharesInAnOutage) {
   constexpr std::size_t kProcesses = 3;  // of each its client and its limiter
   std::vector<std::shared_ptr<RedisClient>> clients;
   std::deque<RedisRateLimiter> limiters;

@@ -81,7 +81,7 @@ TEST_P(Moved, NoUserGetsTheBudgetTwiceAndTheFailureNamesTheUrlToUse) {
   }
 }
 
-TEST_P(Moved, OfManyRequestsInOneCallNonePassesThatBelongsElsewhere) {
+TEST_P(Moved, OfManyRequestsInOneCallNoneOfAnotherNodeIsAllowed) {
   RedisRateLimiter limiter = limiter_on(first_, Admission::kPipelined);
   std::vector<std::string> users;
   std::vector<ConsumeRequest> requests;

@@ -11,7 +11,7 @@ using Clock = std::chrono::steady_clock;
 
 class PostedBatches : public FaultTest {};
 
-TEST_F(PostedBatches, TheDestructorDeliversWhatWasPosted) {
+TEST_F(PostedBatches, TheDestructorDeliversPosts) {
   {
     RedisRateLimiter limiter{connect(gate_.url(), kPatient), config()};
     auto reservation = limiter.reserve("u", 100);
@@ -21,7 +21,7 @@ TEST_F(PostedBatches, TheDestructorDeliversWhatWasPosted) {
   EXPECT_EQ(counter("u"), 40);
 }
 
-TEST_F(PostedBatches, TheDestructorDoesNotWaitForAFrozenServerPastTheCommandTimeout) {
+TEST_F(PostedBatches, TheDestructorWaitsForAFrozenServerNoLongerThanTheCommandTimeout) {
   auto limiter = std::make_unique<RedisRateLimiter>(connect(server_.url(), kQuick), config());
   auto reservation = std::make_unique<Reservation>(limiter->reserve("u", 100, {.deadline = Clock::now() + 5s}));
   server_.pause();
@@ -45,7 +45,7 @@ TEST_F(PostedBatches, ASettlementThatIsLostIsCounted) {
   EXPECT_EQ(limiter.undelivered().tokens, 60U);
 }
 
-TEST_F(PostedBatches, ASettlementDuringAnOutageIsDeliveredOnceRedisIsBack) {
+TEST_F(PostedBatches, ASettlementDuringAnOutageIsDeliveredAfterIt) {
   const auto client = connect(gate_.url(), kQuick);
   RedisRateLimiter limiter{client, config()};
   auto reservation = limiter.reserve("u", 100, {.deadline = Clock::now() + 5s});

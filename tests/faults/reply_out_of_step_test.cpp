@@ -61,11 +61,11 @@ TEST_P(ReplyOutOfStep, ALostReplyGrantsNothing) {
   EXPECT_EQ(grants_to_a_spent_budget([&] { gate_.swallow_replies(1); }), 0);
 }
 
-TEST_P(ReplyOutOfStep, AnInventedReplyGrantsNothing) {
+TEST_P(ReplyOutOfStep, AnAdditionalReplyGrantsNothing) {
   EXPECT_EQ(grants_to_a_spent_budget([&] { gate_.insert_into_replies(":1\r\n"); }), 0);
 }
 
-TEST_P(ReplyOutOfStep, AnInventedAnswerOfAScriptGrantsNothing) {
+TEST_P(ReplyOutOfStep, AnAdditionalReplyOfAScriptGrantsNothing) {
   EXPECT_EQ(grants_to_a_spent_budget([&] { gate_.insert_into_replies("$3\r\n1 1\r\n"); }), 0);
 }
 
@@ -80,7 +80,7 @@ TEST_P(ReplyOutOfStep, ALoneCallerIsServedAgainAfterOneMoreCallAtMost) {
   }
 }
 
-TEST_P(ReplyOutOfStep, WhoeverIsTouchedByItIsInDoubt) {
+TEST_P(ReplyOutOfStep, EveryCallInFlightIsInDoubt) {
   RedisRateLimiter limiter{connect(gate_.url(), kPatient), config_};
   EXPECT_TRUE(limiter.check_and_consume("u", 10));
   gate_.insert_into_replies("+OK\r\n");

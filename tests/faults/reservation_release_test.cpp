@@ -42,7 +42,7 @@ TEST_F(ReservationRelease, CancelDoesNotWaitForAStoppedRedisAndArrivesLater) {
   EXPECT_TRUE(soon([&] { return counter("u") == 0; })) << counter("u");
 }
 
-TEST_F(ReservationRelease, ADestructorDoesNotWaitForWhatAnotherReservationPosted) {
+TEST_F(ReservationRelease, ADestructorDoesNotWaitForThePostsOfAnotherReservation) {
   std::optional<Reservation> last;
   std::optional<Reservation> settled;
   {

@@ -50,7 +50,7 @@ TEST_F(ResetConnection, TwentyResetsLeaveNoCallOfOtherThreadsInDoubt) {
   EXPECT_EQ(limiter.stats().in_doubt, 0U);
 }
 
-TEST_F(ResetConnection, TheErrorSaysThatTheWindowsAreGoneAndTheScanIsNot) {
+TEST_F(ResetConnection, TheErrorSaysThatTheWindowsWereDeletedAndTheScanWasNotDone) {
   RedisRateLimiter limiter{connect(gate_.url(), options()), config()};
   ASSERT_TRUE(limiter.check_and_consume("u", 4'000));
   const std::string text = text_of_failed_reset(limiter, "u");
@@ -59,7 +59,7 @@ TEST_F(ResetConnection, TheErrorSaysThatTheWindowsAreGoneAndTheScanIsNot) {
   EXPECT_EQ(limiter.get_remaining("u"), kLimit);
 }
 
-TEST_F(ResetConnection, AScanThatRedisRefusesIsSaidLikewise) {
+TEST_F(ResetConnection, TheErrorSaysTheSameWhenRedisRefusesTheScan) {
   gate_.close_on("");
   server_.command({"ACL", "SETUSER", "default", "-scan"});
   RedisRateLimiter limiter{connect(gate_.url(), options()), config()};

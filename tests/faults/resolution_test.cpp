@@ -58,7 +58,7 @@ void wait_for_questions(const NameServer& name_server, int count) {
   EXPECT_EQ(name_server.questions(), count);
 }
 
-TEST(Resolution, FindsLocalhostWhereIpv6IsTheOnlyNetwork) {
+TEST(Resolution, FindsLocalhostOnAHostWithIpv6Only) {
   for (const std::string hosts : {"127.0.0.1 localhost\n", "127.0.0.1 localhost\n::1 localhost\n"}) {
     run_in_a_process([&] {
       enter_private_network(hosts);
@@ -69,7 +69,7 @@ TEST(Resolution, FindsLocalhostWhereIpv6IsTheOnlyNetwork) {
   }
 }
 
-TEST(Resolution, FindsLocalhostWhereRedisListensOnIpv6Alone) {
+TEST(Resolution, FindsLocalhostWhenRedisListensOnIpv6Only) {
   run_in_a_process([] {
     enter_private_network("127.0.0.1 localhost\n::1 localhost\n");
     add_ipv4_network();
@@ -79,7 +79,7 @@ TEST(Resolution, FindsLocalhostWhereRedisListensOnIpv6Alone) {
   });
 }
 
-TEST(Resolution, FindsALoopbackNameOfTheHostsFileWhereIpv6IsTheOnlyNetwork) {
+TEST(Resolution, FindsALoopbackNameOfTheHostsFileOnAHostWithIpv6Only) {
   run_in_a_process([] {
     enter_private_network("127.0.0.1 localhost\n127.0.0.1 cache.internal\n");
     add_ipv6_network();
@@ -101,7 +101,7 @@ TEST(Resolution, SaysThatLocalhostRefusesWhereItHasNoIpv6) {
   });
 }
 
-TEST(Resolution, AsksASilentNameServerOnceForAllClients) {
+TEST(Resolution, QueriesASilentNameServerOnceForAllClients) {
   run_in_a_process([] {
     enter_private_network("127.0.0.1 localhost\n");
     NameServer name_server;
@@ -120,7 +120,7 @@ TEST(Resolution, AsksASilentNameServerOnceForAllClients) {
 }
 
 // The thread that looks a name up is not in a forked child, which would wait for it in vain.
-TEST(Resolution, LooksANameUpAnewInAForkedChild) {
+TEST(Resolution, LooksANameUpAgainInAForkedChild) {
   run_in_a_process([] {
     enter_private_network("127.0.0.1 localhost\n");
     NameServer name_server;

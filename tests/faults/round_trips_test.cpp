@@ -28,7 +28,7 @@ TEST_F(RoundTrips, OneForAnAdmittedRequest) {
   EXPECT_EQ(turns(), 1);
 }
 
-TEST_F(RoundTrips, OneForADeniedRequestWhoseUndoIsNotWaitedFor) {
+TEST_F(RoundTrips, OneForADeniedRequestWithoutWaitingForItsUndo) {
   gate_.pass_reply_turns(1);
   EXPECT_FALSE(limiter_.check_and_consume("warm", 1));  // returns although the undo's reply is withheld
   // Nobody calls again, and the undo arrives all the same.
@@ -54,14 +54,14 @@ TEST_F(RoundTrips, OneForGetRemaining) {
 
 TEST_F(RoundTrips, OneForAnAtomicDecisionEitherWay) {
   RedisRateLimiter limiter{client_, atomic_config()};
-  static_cast<void>(limiter.check_and_consume("other", 1));  // the server learns the script
+  static_cast<void>(limiter.check_and_consume("other", 1));  // the server uses_deny_memory the script
   const int before = gate_.turns();
   EXPECT_TRUE(limiter.check_and_consume("other", 1));
   EXPECT_FALSE(limiter.check_and_consume("other", kLimit));
   EXPECT_EQ(gate_.turns() - before, 2);
 }
 
-TEST_F(RoundTrips, TwoForTheRequestAfterADenialWhichLooksFirst) {
+TEST_F(RoundTrips, TwoForTheRequestAfterADenialWhichReadsTheCounterFirst) {
   RateLimitConfig remembering = config();
   remembering.deny_memory = 1s;
   RedisRateLimiter limiter{client_, remembering};
@@ -74,7 +74,7 @@ TEST_F(RoundTrips, TwoForTheRequestAfterADenialWhichLooksFirst) {
   EXPECT_EQ(gate_.turns() - before, 2);
 }
 
-TEST_F(RoundTrips, NoneWhenALookHasShownThatItCannotFit) {
+TEST_F(RoundTrips, NoneWhenAReadCounterShowsThatItCannotFit) {
   RateLimitConfig remembering = config();
   remembering.deny_memory = 1s;
   RedisRateLimiter limiter{client_, remembering};

@@ -32,7 +32,7 @@ TEST_F(ServerErrors, AKeyThatHoldsAListIsWrongType) {
   EXPECT_TRUE(limiter_.check_and_consume("other", 1));
 }
 
-TEST_F(ServerErrors, AKeyThatHoldsAWordIsNoCounter) {
+TEST_F(ServerErrors, AKeyThatHoldsTextIsNotACounter) {
   server_.command({"SET", key("u"), "a secret word", "EX", "60"});
   EXPECT_EQ(refused(limiter_).code(), Errc::kWrongType);
   RedisRateLimiter atomic{client_, atomic_config()};
@@ -43,7 +43,7 @@ TEST_F(ServerErrors, AKeyThatHoldsAWordIsNoCounter) {
   EXPECT_TRUE(limiter_.check_and_consume("other", 1));
 }
 
-TEST_F(ServerErrors, ACounterAtTheEndOfItsRangeOverflowsAndIsLeftAsItIs) {
+TEST_F(ServerErrors, ACounterAtTheEndOfItsRangeIsAnOverflowErrorAndUnchanged) {
   server_.command({"SET", key("u"), "9223372036854775807", "EX", "60"});
   const ServerError error = refused(limiter_);
   EXPECT_EQ(error.code(), Errc::kOverflow);
@@ -57,7 +57,7 @@ TEST_F(ServerErrors, ACounterAtTheEndOfItsRangeOverflowsAndIsLeftAsItIs) {
   EXPECT_TRUE(limiter_.check_and_consume("other", 1));
 }
 
-TEST_F(ServerErrors, AServerThatStillLoadsItsDataIsTypedAndPasses) {
+TEST_F(ServerErrors, ALoadingServerIsATypedErrorUntilItIsReady) {
   testing::RedisServer slow{{"--key-load-delay", "1000", "--loading-process-events-interval-bytes", "1024"}};
   slow.command({"EVAL", "for i = 1, 1000 do redis.call('SET', 'filler' .. i, 'x', 'EX', 600) end", "0"});
   ASSERT_EQ(slow.command({"SAVE"}).text(), "OK");
@@ -70,7 +70,7 @@ TEST_F(ServerErrors, AServerThatStillLoadsItsDataIsTypedAndPasses) {
   EXPECT_TRUE(soon([&] { return limiter.try_consume("u", 1).allowed; }));
 }
 
-TEST_F(ServerErrors, TooFewReplicasIsAnErrorOfTheServerAndPasses) {
+TEST_F(ServerErrors, TooFewReplicasIsAServerErrorUntilThereAreEnough) {
   server_.command({"CONFIG", "SET", "min-replicas-to-write", "1"});
   const ServerError error = refused(limiter_);
   EXPECT_THAT(error.server_text(), ::testing::StartsWith("NOREPLICAS"));
@@ -79,7 +79,7 @@ TEST_F(ServerErrors, TooFewReplicasIsAnErrorOfTheServerAndPasses) {
   EXPECT_TRUE(limiter_.check_and_consume("u", 1));
 }
 
-TEST_F(ServerErrors, FullMemoryIsOutOfMemoryAndPasses) {
+TEST_F(ServerErrors, FullMemoryIsOutOfMemoryUntilThereIsRoom) {
   ASSERT_TRUE(limiter_.check_and_consume("u", 1));
   server_.command({"CONFIG", "SET", "maxmemory", "1"});
   const ServerError error = refused(limiter_);
@@ -100,7 +100,7 @@ TEST_F(ServerErrors, AReplicaIsReadOnlyAndThePrimaryIsFoundAgain) {
   EXPECT_EQ(limiter_.consume("u", 1).remaining, kLimit - 2);
 }
 
-TEST_F(ServerErrors, ADemotedServerIsLeftForWhatTheNameLeadsToNow) {
+TEST_F(ServerErrors, ADemotedServerIsReplacedByTheOneThatTheNameNowResolvesTo) {
   RedisRateLimiter limiter{connect(gate_.url(), kPatient), config()};
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
   std::this_thread::sleep_for(1100ms);
@@ -147,7 +147,7 @@ TEST_F(ServerErrors, ADatabaseIsSelectedBeforeAnythingElse) {
   EXPECT_EQ(counter("u"), 3);
 }
 
-TEST_F(ServerErrors, ADatabaseThatDoesNotExistChargesNobody) {
+TEST_F(ServerErrors, ADatabaseThatDoesNotExistChargesNothing) {
   RedisRateLimiter limiter{connect("redis://127.0.0.1:" + std::to_string(server_.port()) + "/999", kPatient), config()};
   const ServerError error = refused(limiter);
   EXPECT_EQ(error.code(), Errc::kServerError);
@@ -165,7 +165,7 @@ TEST_F(ServerErrors, AForbiddenExpireGivesTheChargeBack) {
   EXPECT_EQ(counter("u"), 1);
 }
 
-TEST_F(ServerErrors, PoliciesAnswerInsteadOfThrowing) {
+TEST_F(ServerErrors, PoliciesDecideInsteadOfThrowing) {
   server_.command({"CONFIG", "SET", "maxmemory", "1"});
   RedisRateLimiter allowing{client_, config(FailurePolicy::kAllow)};
   RedisRateLimiter denying{client_, config(FailurePolicy::kDeny)};

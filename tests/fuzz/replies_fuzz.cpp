@@ -140,10 +140,10 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
   }
 
   const PolicyAnswer given = input.byte() % 2 == 0 ? PolicyAnswer::kDenied : PolicyAnswer::kAllowed;
-  const CommandBatch mending = FixedWindow::mend_late_charges(batch, result, given);
-  if (mending.empty()) return;
-  require(mending.size() == 1 && mending[0].key == batch[0].key, "only what was charged is mended");
-  const Command command = mending[0];
+  const CommandBatch correction = FixedWindow::correct_late_charges(batch, result, given);
+  if (correction.empty()) return;
+  require(correction.size() == 1 && correction[0].key == batch[0].key, "only what was charged is corrected");
+  const Command command = correction[0];
   if (command.operation == Operation::kExpire) {
     require(!result.ok() && result.failure.may_have_executed && window.admission() == Admission::kPipelined,
             "an expiry is for a charge whose reply is lost");
@@ -160,7 +160,7 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
 
 void run_look(Input& input, const FixedWindow& window, const Request& request) {
   const BatchResult result = make_result(input, window.limit(), 1);
-  const Answer answer = window.read_look(request, result);
+  const Answer answer = window.read_peek(request, result);
   std::optional<bool> allowed;
   if (is_complete(result, 1)) {
     const auto counter = result.replies[0].is_nil() ? 0 : result.replies[0].to_integer();

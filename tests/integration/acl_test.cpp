@@ -82,7 +82,7 @@ TEST_F(Acl, TheDocumentedRightsAreEnough) {
   EXPECT_NO_THROW(do_everything());
 }
 
-TEST_F(Acl, NoneOfThemIsTooMany) {
+TEST_F(Acl, EveryDocumentedRightIsNeeded) {
   int rights = 0;
   for (const std::string& right : command_) {
     if (!right.starts_with("+")) continue;
@@ -97,7 +97,7 @@ TEST_F(Acl, NoneOfThemIsTooMany) {
   EXPECT_GT(rights, 5);
 }
 
-TEST_F(Acl, OtherPeoplesKeysAreOutOfReach) {
+TEST_F(Acl, KeysOfOtherPrefixesAreForbidden) {
   ASSERT_EQ(server_.command(command_).text(), "OK");
   RedisRateLimiter other{connect("redis://tollgate:" + password() + "@127.0.0.1:" + std::to_string(server_.port())),
                          {.key_prefix = "elsewhere"}};

@@ -72,7 +72,7 @@ TEST_P(Allocations, NoneForADeniedRequestAndItsUndo) {
   EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter_.check_and_consume("user_42@example.com", 10)); }), 0U);
 }
 
-TEST_P(Allocations, NoneForALook) {
+TEST_P(Allocations, NoneForAPeek) {
   ASSERT_TRUE(limiter_.check_and_consume("user_42@example.com", 10));
   EXPECT_EQ(counted([&] { ASSERT_EQ(limiter_.get_remaining("user_42@example.com"), 999'990); }), 0U);
 }

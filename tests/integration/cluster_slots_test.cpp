@@ -70,7 +70,7 @@ TEST_F(ClusterSlots, AreThoseThatRedisComputes) {
   }
 }
 
-TEST_F(ClusterSlots, LetAReservationBeSettledByWhoeverAdoptsIt) {
+TEST_F(ClusterSlots, LetAReservationBeSettledByTheProcessThatAdoptsIt) {
   for (const char* const user : {"u", "a{b", "a}b", "{}", "{tag}"}) {
     RedisRateLimiter limiter{client_, config()};
     Reservation reservation = limiter.reserve(user, 800);
@@ -85,7 +85,7 @@ TEST_F(ClusterSlots, LetAReservationBeSettledByWhoeverAdoptsIt) {
   }
 }
 
-TEST_F(ClusterSlots, LetOneOfFiveOperationsForTheWholeBudgetPass) {
+TEST_F(ClusterSlots, AdmitOneOfFiveOperationsForTheWholeBudget) {
   for (const char* const user : {"u", "a{b", "{tag}"}) {
     RedisRateLimiter limiter{client_, config(FailurePolicy::kAllow)};
     int passed = 0;

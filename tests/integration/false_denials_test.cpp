@@ -7,15 +7,13 @@
 namespace tollgate::tests {
 namespace {
 
-TEST(FalseDenials, B_AreRareWhereLoopersRememberTheirDenials) {
+TEST(FalseDenials, B_AreRareWhenDenialsAreRemembered) {
   EXPECT_LE(count_false_denials(Loopers::kRemembering).denied, FalseDenials::kRequests / 100);
 }
 
-TEST(FalseDenials, B_DoNotHappenWhereEverybodyAdmitsAtomically) {
-  EXPECT_EQ(count_false_denials(Loopers::kAtomic).denied, 0);
-}
+TEST(FalseDenials, B_DoNotHappenWithAtomicAdmission) { EXPECT_EQ(count_false_denials(Loopers::kAtomic).denied, 0); }
 
-TEST(FalseDenials, B_AreSeenByThisExperimentWhereLoopersForget) {
+TEST(FalseDenials, B_AreDetectedByThisExperimentWithoutDenyMemory) {
   EXPECT_GT(count_false_denials(Loopers::kForgetting).denied, FalseDenials::kRequests / 100);
 }
 

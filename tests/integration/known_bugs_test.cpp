@@ -147,7 +147,7 @@ TEST_P(KnownBugs, E_NegativeTokensAreRefusedBeforeAnythingIsSent) {
   EXPECT_EQ(server().command({"DBSIZE"}).to_integer(), 0);
 }
 
-TEST_P(KnownBugs, G_ResetTakesNoUserForAPattern) {
+TEST_P(KnownBugs, G_ResetDoesNotInterpretAUserIdAsAPattern) {
   const auto client = new_client();
   RedisRateLimiter limiter{client, config()};
   const std::vector<std::string> users{"*", "a", "a:b", "ab", "?", "[a]", "\\*", "a*"};
@@ -160,7 +160,7 @@ TEST_P(KnownBugs, G_ResetTakesNoUserForAPattern) {
   }
 }
 
-TEST_P(KnownBugs, H_ACounterNearTheEndOfInt64IsATypedErrorAndNothingGetsOutOfStep) {
+TEST_P(KnownBugs, H_ACounterNearTheEndOfInt64IsATypedErrorAndLaterRepliesAreCorrect) {
   const auto client = new_client();
   RedisRateLimiter limiter{client, config()};
   const std::string near_end = std::to_string(std::numeric_limits<std::int64_t>::max() - 2);
@@ -195,7 +195,7 @@ TEST_P(KnownBugs, I_AThousandCallsUseOneConnection) {
   EXPECT_EQ(connections() - before, 2);  // the limiter's, and the one that asks now
 }
 
-TEST_P(KnownBugs, I_AFrozenRedisHoldsNobodyPastTheCommandTimeout) {
+TEST_P(KnownBugs, I_AFrozenRedisDelaysNoCallPastTheCommandTimeout) {
   RedisRateLimiter limiter{server().url(), config()};  // with its default, 250 ms
   ASSERT_TRUE(limiter.check_and_consume("u", 1));
   server().pause();

@@ -128,13 +128,13 @@ TEST_P(LimiterBehaviour, AdmitsUpToTheLimitThenDeniesAndChargesNothing) {
   EXPECT_EQ(counter("user"), 10);
 }
 
-TEST_P(LimiterBehaviour, ChargesOneTokenUnlessToldOtherwise) {
+TEST_P(LimiterBehaviour, ChargesOneTokenByDefault) {
   RedisRateLimiter limiter = this->limiter(10);
   EXPECT_TRUE(limiter.check_and_consume("user"));
   EXPECT_EQ(counter("user"), 1);
 }
 
-TEST_P(LimiterBehaviour, AnAdmissionTellsTheStateOfTheBudget) {
+TEST_P(LimiterBehaviour, AnAdmissionReturnsTheStateOfTheBudget) {
   RedisRateLimiter limiter = this->limiter(100);
   clock_->advance(15'200ms);
   const Decision decision = limiter.consume("user", 70);
@@ -147,7 +147,7 @@ TEST_P(LimiterBehaviour, AnAdmissionTellsTheStateOfTheBudget) {
   EXPECT_FALSE(decision.failure);
 }
 
-TEST_P(LimiterBehaviour, ADenialTellsWhatIsLeftAndWhenToComeBack) {
+TEST_P(LimiterBehaviour, ADenialReturnsRemainingAndRetryAfter) {
   RedisRateLimiter limiter = this->limiter(100);
   EXPECT_TRUE(limiter.check_and_consume("user", 70));
   clock_->advance(15'200ms);
@@ -188,7 +188,7 @@ TEST_P(LimiterBehaviour, ASmallRequestPassesAfterALargeOneWasDenied) {
   EXPECT_TRUE(limiter.check_and_consume("user", 40));
 }
 
-TEST_P(LimiterBehaviour, IsReadyWhenItsStoreAnswersAndDrainedWhenNothingIsUnderWay) {
+TEST_P(LimiterBehaviour, IsReadyWhenItsStoreAnswersAndDrainedWhenNoPostIsOutstanding) {
   RedisRateLimiter limiter = this->limiter(100);
   EXPECT_NO_THROW(limiter.ping());
   Reservation reservation = limiter.reserve("user", 60);
@@ -198,7 +198,7 @@ TEST_P(LimiterBehaviour, IsReadyWhenItsStoreAnswersAndDrainedWhenNothingIsUnderW
   EXPECT_EQ(counter("user"), 20);
 }
 
-TEST_P(LimiterBehaviour, ARequestLargerThanTheLimitIsDeniedForGoodWithoutARoundTrip) {
+TEST_P(LimiterBehaviour, ARequestLargerThanTheLimitIsDeniedWithoutARoundTripAndRetryAfter) {
   RedisRateLimiter limiter = this->limiter(100);
   const Decision decision = limiter.consume("user", 101);
   EXPECT_FALSE(decision.allowed);
@@ -227,7 +227,7 @@ TEST_P(LimiterBehaviour, ARepeatedDenialIsRememberedAndCostsNoRoundTrip) {
   EXPECT_EQ(asked.remaining, 20);
 }
 
-TEST_P(LimiterBehaviour, ADenialIsForgottenWhenThisProcessGivesTokensBack) {
+TEST_P(LimiterBehaviour, ADenialIsNoLongerRememberedWhenThisProcessGivesTokensBack) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 80);
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(limiter.check_and_consume("user", 30));
@@ -272,7 +272,7 @@ TEST_P(LimiterBehaviour, RemainingGoesDownByWhatWasChargedAndNeverBelowZero) {
   EXPECT_EQ(limiter.get_remaining("user"), 0);
 }
 
-TEST_P(LimiterBehaviour, PeekTellsTheStateAndChargesNothing) {
+TEST_P(LimiterBehaviour, PeekReturnsTheStateAndChargesNothing) {
   RedisRateLimiter limiter = this->limiter(100);
   EXPECT_TRUE(limiter.check_and_consume("user", 100));
   const Decision decision = limiter.peek("user");
@@ -281,7 +281,7 @@ TEST_P(LimiterBehaviour, PeekTellsTheStateAndChargesNothing) {
   EXPECT_EQ(counter("user"), 100);
 }
 
-TEST_P(LimiterBehaviour, ZeroTokensAreAllowedUnlessTheCounterStandsAboveTheLimit) {
+TEST_P(LimiterBehaviour, ZeroTokensAreAllowedUnlessTheCounterIsAboveTheLimit) {
   RedisRateLimiter limiter = this->limiter(100);
   EXPECT_TRUE(limiter.check_and_consume("user", 0));
   EXPECT_EQ(counter("user"), std::nullopt);
@@ -397,7 +397,7 @@ TEST_P(LimiterBehaviour, ResetDeletesEveryWindowOfTheUser) {
   for (const int minutes : {-30, -1, 0, 1, 30}) EXPECT_EQ(counter_in("user", minute + minutes), std::nullopt);
 }
 
-TEST_P(LimiterBehaviour, AfterAResetTheWholeBudgetIsThereAlsoForAUserWhoWasDenied) {
+TEST_P(LimiterBehaviour, AfterAResetTheWholeBudgetRemainsAlsoForADeniedUser) {
   RedisRateLimiter limiter = this->limiter(100);
   EXPECT_TRUE(limiter.check_and_consume("user", 100));
   for (int i = 0; i < 3; ++i) EXPECT_FALSE(limiter.check_and_consume("user", 1));
@@ -444,7 +444,7 @@ TEST_P(LimiterBehaviour, SettlingGivesBackWhatWasNotUsed) {
   EXPECT_TRUE(limiter.check_and_consume("user", 75));
 }
 
-TEST_P(LimiterBehaviour, SettlingForMoreChargesTheExcessPastTheLimitAndShowsAsNothingRemaining) {
+TEST_P(LimiterBehaviour, SettlingForMoreChargesTheExcessPastTheLimitAndZeroRemains) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 60);
   reservation.settle(130);
@@ -495,7 +495,7 @@ TEST_P(LimiterBehaviour, AReservationMayOutliveItsLimiter) {
   EXPECT_EQ(counter("user"), 20);
 }
 
-TEST_P(LimiterBehaviour, AddChargesMoreWhileItFitsAndSaysNoWhenTheBudgetIsGone) {
+TEST_P(LimiterBehaviour, AddChargesMoreWhileItFitsAndDeniesWhenTheBudgetIsSpent) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 60);
   EXPECT_TRUE(reservation.add(30).allowed);
@@ -520,7 +520,7 @@ TEST_P(LimiterBehaviour, AddInTheNextMinuteChargesThatMinuteAndLeavesTheFirstAsI
   EXPECT_EQ(counter_in("user", first), 60);
 }
 
-TEST_P(LimiterBehaviour, WhatIsGivenBackToAMinuteIsAtMostWhatWasChargedToIt) {
+TEST_P(LimiterBehaviour, TokensGivenBackToAMinuteAreAtMostThoseChargedToIt) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 60);
   clock_->advance(60s);
@@ -530,7 +530,7 @@ TEST_P(LimiterBehaviour, WhatIsGivenBackToAMinuteIsAtMostWhatWasChargedToIt) {
   EXPECT_EQ(counter("user"), 5);
 }
 
-TEST_P(LimiterBehaviour, WhatIsNotUsedOfAMinuteThatHasEndedDoesNotTouchTheNextOne) {
+TEST_P(LimiterBehaviour, UnusedTokensOfAMinuteThatHasEndedDoNotChangeTheNextOne) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 60);
   clock_->advance(60s);
@@ -539,7 +539,7 @@ TEST_P(LimiterBehaviour, WhatIsNotUsedOfAMinuteThatHasEndedDoesNotTouchTheNextOn
   EXPECT_EQ(counter("user"), 5);
 }
 
-TEST_P(LimiterBehaviour, ExcessOverAMinuteThatHasEndedIsChargedToTheOneThatCountsNow) {
+TEST_P(LimiterBehaviour, ExcessOverAMinuteThatHasEndedIsChargedToTheCurrentOne) {
   RedisRateLimiter limiter = this->limiter(1000);
   for (int i = 0; i < 5; ++i) {
     Reservation reservation = limiter.reserve("user", 10);
@@ -554,7 +554,7 @@ TEST_P(LimiterBehaviour, ExcessOverAMinuteThatHasEndedIsChargedToTheOneThatCount
   }
 }
 
-TEST_P(LimiterBehaviour, ExcessOverTokensAddedInALaterMinuteIsChargedToTheOneThatCountsNow) {
+TEST_P(LimiterBehaviour, ExcessOverTokensAddedInALaterMinuteIsChargedToTheCurrentOne) {
   RedisRateLimiter limiter = this->limiter(100);
   Reservation reservation = limiter.reserve("user", 10);
   clock_->advance(60s);
@@ -695,7 +695,7 @@ TEST_P(LimiterBehaviour, ManyThreadsOnOneUserAreAdmittedExactlyTheLimit) {
   EXPECT_EQ(counter("user"), kLimit);
 }
 
-TEST_P(LimiterBehaviour, ConsumeAllDecidesEachRequestOnItsOwnMerits) {
+TEST_P(LimiterBehaviour, ConsumeAllDecidesEachRequestIndependently) {
   RedisRateLimiter limiter = this->limiter(100);
   ASSERT_TRUE(limiter.check_and_consume("a", 90));
   const std::vector<ConsumeRequest> requests{{"a", 20}, {"b", 100}, {"a", 10}, {"", 1}, {"a", 1}, {"b", 101}, {"b", 0}};
@@ -785,7 +785,7 @@ TEST_P(OperationIds, ARepeatedDenialStaysADenialAlsoWhenTokensHaveComeBack) {
   EXPECT_TRUE(limiter.check_and_consume("user", 30, {.operation_id = "op-2"}));
 }
 
-TEST_P(OperationIds, AreEachUsersOwn) {
+TEST_P(OperationIds, BelongToOneUserEach) {
   RedisRateLimiter limiter = this->limiter(100);
   EXPECT_TRUE(limiter.check_and_consume("a", 60, {.operation_id = "b:op"}));
   EXPECT_TRUE(limiter.check_and_consume("a:b", 60, {.operation_id = "op"}));
@@ -816,7 +816,7 @@ TEST_P(OperationIds, ARepeatedReservationIsGivenBackOnceHoweverItIsSettled) {
   EXPECT_EQ(counter("user"), 500);
 }
 
-TEST_P(OperationIds, AnOperationIdOfTheSettlementDoesNotMakeATokensSettlementTwo) {
+TEST_P(OperationIds, AnOperationIdOfTheSettlementDoesNotSettleATokenTwice) {
   RedisRateLimiter limiter = this->limiter(1'000);
   Reservation original = limiter.reserve("user", 100);
   Reservation adopted = limiter.adopt(original.token());
@@ -891,7 +891,7 @@ TEST_P(KeysInRedis, GetAnExpiryWhereAPlainClientLeftNone) {
   EXPECT_GT(server().command({"TTL", kKey}).to_integer(), 0);
 }
 
-TEST_P(KeysInRedis, ThatHoldSomethingElseAreATypedErrorAndTheConnectionStaysUsable) {
+TEST_P(KeysInRedis, ThatAreNoCountersAreATypedErrorAndTheConnectionStaysUsable) {
   RedisRateLimiter limiter = this->limiter();
   server().command({"SET", kKey, "not a number", "EX", "60"});
   server().command({"RPUSH", "ractogateway:ratelimit:list:29453760", "x"});

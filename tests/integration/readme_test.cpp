@@ -146,7 +146,7 @@ TEST_P(Examples, DoOnRealRedisWhatTheySay) {
   EXPECT_THAT(server.keys_without_ttl(), ::testing::IsEmpty());
 }
 
-TEST(ObservedLimiter, TellsAndCountsWhatItsCallersDo) {
+TEST(ObservedLimiter, ReportsAndCountsTheUsesOfItsCallers) {
   RedisServer server;
   const Finished program = run_within_a_minute("observed_limiter", server);
   EXPECT_THAT(program.output, ::testing::StartsWith("event: connected\n"
@@ -157,7 +157,7 @@ TEST(ObservedLimiter, TellsAndCountsWhatItsCallersDo) {
   EXPECT_EQ(program.status, 0);
 }
 
-TEST(ObservedLimiter, TellsAndCountsAnOutage) {
+TEST(ObservedLimiter, ReportsAndCountsAnOutage) {
   RedisServer server;
   const std::string url = server.url();
   server.stop();
@@ -175,7 +175,7 @@ TEST(Demo, CountsOnRealRedisWithoutAFailure) {
   EXPECT_THAT(server.keys_without_ttl(), ::testing::IsEmpty());
 }
 
-TEST(Demo, CountsFailuresAndCarriesOnWhenRedisIsGone) {
+TEST(Demo, CountsFailuresAndContinuesWhenRedisIsDown) {
   RedisServer server;
   const std::string url = server.url();
   server.stop();

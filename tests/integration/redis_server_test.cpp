@@ -137,7 +137,7 @@ TEST(RedisServer, ComesBackOnTheSamePortAndEmptyAfterBeingKilled) {
   EXPECT_EQ(server.command({"GET", "key"}), Reply{});
 }
 
-TEST(RedisServer, KeepsItsDataThroughAKillWhenToldTo) {
+TEST(RedisServer, KeepsItsDataAfterAKillWhenAppendonlyIsOn) {
   RedisServer server{{"--appendonly", "yes", "--appendfsync", "always"}};
   server.command({"SET", "key", "value", "EX", "60"});
   server.kill();
@@ -166,7 +166,7 @@ TEST(RedisServer, LeavesNeitherAProcessNorADirectoryAlsoWhenItWasPaused) {
   EXPECT_FALSE(std::filesystem::exists(directory));
 }
 
-TEST(RedisServer, DiesWithTheProcessThatStartedItAndNotWithItsOtherChildren) {
+TEST(RedisServer, EndsWithTheProcessThatStartedItAndNotWithItsOtherChildren) {
   std::string scratch = ::testing::TempDir() + "/tollgate-XXXXXX";  // nobody is left to delete the server's directory
   ASSERT_NE(::mkdtemp(scratch.data()), nullptr);
   const Environment temporary{"TMPDIR", scratch.c_str()};

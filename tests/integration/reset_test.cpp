@@ -18,7 +18,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-TEST(Reset, AmongAMillionKeysDeletesOneUserAndHoldsUpNobody) {
+TEST(Reset, AmongAMillionKeysDeletesOneUserAndDelaysNoOtherCommand) {
   constexpr std::int64_t kKeys = 1'000'000;
   testing::RedisServer server{{"--enable-debug-command", "local"}};
   server.command({"DEBUG", "POPULATE", std::to_string(kKeys), "ractogateway:ratelimit:somebody", "8"});

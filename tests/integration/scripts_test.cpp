@@ -75,7 +75,7 @@ TEST_F(ScriptsOnRedis, DoWhatTheTableSays) {
   }
 }
 
-TEST_F(ScriptsOnRedis, AreKnownByTheSha1ThatTheClientSends) {
+TEST_F(ScriptsOnRedis, HaveTheSha1ThatTheClientSends) {
   for (const Script* script : {&kAdmitScript, &kAdjustScript}) {
     EXPECT_EQ(server_->command({"SCRIPT", "LOAD", std::string{script->source}}).text(), script->sha1) << script->name;
   }

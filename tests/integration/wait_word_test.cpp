@@ -29,7 +29,7 @@ TEST(WaitWord, AWaitWithoutASignalEndsAtItsDeadline) {
   EXPECT_TRUE(word.wait_until(deadline));
 }
 
-TEST(WaitWord, SignalsAreOneUntilTheyAreForgotten) {
+TEST(WaitWord, SeveralSignalsCountAsOneUntilCleared) {
   WaitWord word;
   word.signal();
   word.signal();
@@ -39,7 +39,7 @@ TEST(WaitWord, SignalsAreOneUntilTheyAreForgotten) {
   EXPECT_FALSE(word.wait_until(Clock::now() - 1s));
 }
 
-TEST(WaitWord, TwoThreadsHandATurnToEachOtherAndNoneIsLost) {
+TEST(WaitWord, NoSignalIsLostWhenTwoThreadsTakeTurns) {
   constexpr int kTurns = 20'000;
   WaitWord ping;
   WaitWord pong;

@@ -41,7 +41,7 @@ inline constexpr bool remembers_denials(int worker) { return worker % 2 == 0; }
 enum class Way : std::uint8_t { kPipelined, kAtomic, kPlain };
 
 struct Entry {
-  enum Kind : std::uint8_t { kCharge, kLook, kAdjust, kReset, kNothing };
+  enum Kind : std::uint8_t { kCharge, kPeek, kAdjust, kReset, kNothing };
   static constexpr std::int64_t kNotTold = -1;
 
   Kind kind = kNothing;

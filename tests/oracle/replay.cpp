@@ -199,7 +199,7 @@ bool Replay::belongs(const Worker& worker, const Command& command) {
   const Entry& entry = *worker.next;
   const bool same_counter = entry.counter == command.counter;
   switch (entry.kind) {
-    case Entry::kLook: return command.kind == Command::kGet && same_counter;
+    case Entry::kPeek: return command.kind == Command::kGet && same_counter;
     case Entry::kReset:
       return command.kind == Command::kScan ||
              (command.kind == Command::kUnlink && entry.counter % 8 == command.counter % 8);
@@ -228,8 +228,8 @@ void Replay::apply(Worker& worker, const Command& command) {
   }
   switch (command.kind) {
     case Command::kGet: {
-      const bool fits = counter.fits(entry.kind == Entry::kLook ? 0 : entry.tokens, limit);
-      const bool decides = entry.kind == Entry::kLook || entry.tokens == 0 || !fits;
+      const bool fits = counter.fits(entry.kind == Entry::kPeek ? 0 : entry.tokens, limit);
+      const bool decides = entry.kind == Entry::kPeek || entry.tokens == 0 || !fits;
       if (entry.kind == Entry::kCharge && entry.tokens > 0) see(worker, entry, counter.used());
       worker.under_way = !decides;
       if (!decides) return;
@@ -283,7 +283,7 @@ void Replay::conclude(Worker& worker, bool allowed, std::int64_t used) {
   const Entry& entry = *worker.next;
   const std::int64_t limit = budget_of(entry.counter).limit;
   const std::int64_t remaining = std::clamp<std::int64_t>(limit - std::max<std::int64_t>(used, 0), 0, limit);
-  const bool told_allowed = entry.kind != Entry::kLook || entry.tokens != Entry::kNotTold;
+  const bool told_allowed = entry.kind != Entry::kPeek || entry.tokens != Entry::kNotTold;
   const bool answers_differ = told_allowed && entry.allowed != allowed;
   if (answers_differ || entry.local || (entry.remaining != Entry::kNotTold && entry.remaining != remaining)) {
     disagree(Disagreement::kAnswer, where(worker) + ", " + std::to_string(entry.remaining) + " remaining, but it is " +

@@ -218,7 +218,7 @@ class Worker {
     if (roll < 850) return held_.empty() ? reserve() : settle(take_held());
     if (roll < 880) return held_.empty() ? reserve() : cancel(take_held());
     if (roll < 910) return record();
-    if (roll < 940) return look(pick_target());
+    if (roll < 940) return peek(pick_target());
     if (roll < 955) return send_token();
     if (roll < 970) return adopt_token();
     if (roll < 980) return consume_once();
@@ -227,7 +227,7 @@ class Worker {
     const Target target = pick_target();
     limiter(target).reset(user_name(target.user));
     log_.write(make_entry(Entry::kReset, target, minute_, 0));
-    look(target);
+    peek(target);
   }
 
   void consume() {
@@ -236,11 +236,11 @@ class Worker {
     write_answer(Entry::kCharge, target, tokens, limiter(target).consume(user_name(target.user), tokens));
   }
 
-  void look(Target target) {
+  void peek(Target target) {
     if (dice_.one_in(2)) {
-      return write_answer(Entry::kLook, target, 0, limiter(target).peek(user_name(target.user)));
+      return write_answer(Entry::kPeek, target, 0, limiter(target).peek(user_name(target.user)));
     }
-    Entry entry = make_entry(Entry::kLook, target, minute_, Entry::kNotTold);
+    Entry entry = make_entry(Entry::kPeek, target, minute_, Entry::kNotTold);
     entry.remaining = seen_left(target) = limiter(target).get_remaining(user_name(target.user));
     log_.write(entry);
   }

@@ -16,7 +16,7 @@ class InlineArray {
   static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_default_constructible_v<T>);
 
  public:
-  InlineArray() noexcept {}  // NOLINT(modernize-use-equals-default): that would write zeros all over the room
+  InlineArray() noexcept {}  // NOLINT(modernize-use-equals-default): that would zero the storage
   InlineArray(const InlineArray& other) : InlineArray{} { append(other.view()); }
   InlineArray(InlineArray&& other) noexcept : InlineArray{} { take(other); }
   ~InlineArray() { release(); }

@@ -16,7 +16,7 @@ namespace tollgate::inline v0::detail {
 template <class T, std::size_t N>
 class InlineVector {
  public:
-  InlineVector() noexcept {}  // NOLINT(modernize-use-equals-default): that would write zeros all over the room
+  InlineVector() noexcept {}  // NOLINT(modernize-use-equals-default): that would zero the storage
   InlineVector(const InlineVector& other) : InlineVector{} { *this = other; }
   InlineVector(InlineVector&& other) noexcept : InlineVector{} { *this = std::move(other); }
   ~InlineVector() { clear(); }
@@ -46,7 +46,7 @@ class InlineVector {
   [[nodiscard]] T& operator[](std::size_t index) { return index < N ? *inside(index) : rest_[index - N]; }
   [[nodiscard]] const T& operator[](std::size_t index) const { return index < N ? *inside(index) : rest_[index - N]; }
 
-  /// Makes room, so that the next elements up to `size` in all allocate nothing.
+  /// Reserves storage, so that appending up to `size` elements in all allocates nothing.
   void reserve(std::size_t size) {
     if (size > N) rest_.reserve(size - N);
   }
@@ -67,7 +67,7 @@ class InlineVector {
     return element;
   }
 
-  /// What the heap held for the rest is kept for the next.
+  /// Heap storage is kept for later elements.
   void clear() noexcept {
     for (std::size_t i = 0; i < std::min(size_, N); ++i) std::destroy_at(inside(i));
     rest_.clear();

@@ -1,6 +1,6 @@
-/// What a MockRedisClient does by default, in one word: admits(client), denies(client), fails(client). Each sets the
-/// ON_CALLs of execute and post, and fits whatever a limiter asks: both admissions, looks, undo and settle, reset.
-/// EXPECT_CALLs may be put on top of them. Matchers for these follow below.
+/// Default actions of a MockRedisClient: admits(client), denies(client), fails(client). Each sets the ON_CALLs of
+/// execute and post, for every batch of a limiter: charges of both admissions, reads, undo, settle and reset.
+/// EXPECT_CALLs may be added to them. Matchers for batches follow below.
 /// Thread safety: as MockRedisClient.
 #pragma once
 
@@ -23,7 +23,7 @@
 
 namespace tollgate::inline v0::testing {
 
-/// What a Redis would answer in which every counter that `batch` names stands at `counter`; 0 = is absent.
+/// The replies of a Redis in which every counter that `batch` names has the value `counter`; 0 = the key is absent.
 [[nodiscard]] inline BatchResult answer_with_counters_at(std::int64_t counter, const CommandBatch& batch) {
   const std::shared_ptr<RedisClient> store = connect("memory://");
   CommandBatch counters;
@@ -52,17 +52,17 @@ void answers(MockRedisClient& client, Answer answer) {
       });
 }
 
-/// Every user has spent nothing yet, in every call anew: whatever is within the limit is admitted.
+/// Answers each call as if no user had spent anything: every request within the limit is admitted.
 inline void admits(MockRedisClient& client) {
   answers(client, [](const CommandBatch& batch) { return answer_with_counters_at(0, batch); });
 }
 
-/// Every user has spent more than any limit: 1 token or more are denied, and nothing remains.
+/// Answers each call as if every user had spent more than any limit: 1 token or more are denied, and 0 remain.
 inline void denies(MockRedisClient& client) {
   answers(client, [](const CommandBatch& batch) { return answer_with_counters_at(kMaxTokens, batch); });
 }
 
-/// No batch is answered. With `may_have_executed`, the replies are lost for good.
+/// Makes every batch fail. With `may_have_executed`, the replies never come.
 inline void fails(MockRedisClient& client, Errc code = Errc::kConnectFailed, bool may_have_executed = false) {
   answers(client, [=](const CommandBatch&) { return failure(code, may_have_executed); });
 }
@@ -81,14 +81,14 @@ template <class Accept>
   return command.script != nullptr && command.script->name == script;
 }
 
-/// A batch that holds such a command. `key` is a text or a matcher of texts.
+/// Matches a batch with such a command. `key` is a text or a matcher of texts.
 MATCHER_P2(HasCommand, operation, key, "") {
   return any_command(arg, [this](const Command& command) {
     return command.operation == operation && ::testing::Matches(key)(std::string{command.key});
   });
 }
 
-/// A batch that charges `tokens` (a number or a matcher) within the limit, in either admission.
+/// Matches a batch that charges `tokens` (a number or a matcher) within the limit, in either admission.
 MATCHER_P(Charges, tokens, "") {
   return any_command(arg, [this](const Command& command) {
     const bool is_charge = command.operation == Operation::kIncrBy || runs(command, "admit");
@@ -96,8 +96,8 @@ MATCHER_P(Charges, tokens, "") {
   });
 }
 
-/// A batch that adds `tokens` (a number or a matcher) past the limit: an undo, a settlement, a record. Negative: given
-/// back.
+/// Matches a batch that adds `tokens` (a number or a matcher) whatever the limit: an undo, a settlement or a record.
+/// Negative: tokens given back.
 MATCHER_P(Adjusts, tokens, "") {
   return any_command(arg, [this](const Command& command) {
     return runs(command, "adjust") && ::testing::Matches(tokens)(command.integers[0]);

@@ -1,4 +1,4 @@
-/// A clock that stands still until a test moves it: pass it as RateLimitConfig::clock, and no test waits for a minute.
+/// A clock that advances only when a test moves it: pass it as RateLimitConfig::clock, and no test waits for a minute.
 /// Thread safety: safe from all threads.
 #pragma once
 
@@ -24,10 +24,10 @@ class ManualClock final : public Clock {
     return std::chrono::steady_clock::time_point{steady_.load()};
   }
 
-  /// The system's time jumps, also backwards, as when an operator sets it; the steady time does not move.
+  /// Sets the system's time, also backwards, as an operator may; the steady time does not change.
   void set(std::chrono::system_clock::time_point now) noexcept { now_ = now.time_since_epoch(); }
 
-  /// Time passes for both; `by` must not be negative.
+  /// Advances both times; `by` must not be negative.
   void advance(std::chrono::nanoseconds by) noexcept {
     add(steady_, std::chrono::duration_cast<std::chrono::steady_clock::duration>(by));
     add(now_, std::chrono::duration_cast<std::chrono::system_clock::duration>(by));

@@ -5,8 +5,8 @@
 ///     tollgate::testing::denies(*client);
 ///     EXPECT_EQ(handler.handle(request).status, 429);
 ///
-/// `actions.hpp`, included here, has what makes it admit, deny or fail; `replies.hpp` words for single replies. For a
-/// limiter that counts, take `memory://` instead.
+/// `actions.hpp`, included here, declares admits, denies and fails; `replies.hpp` declares helpers that make single
+/// replies. For a limiter that counts, use `memory://` instead.
 /// Thread safety: as every GoogleMock object: calls from all threads, expectations set before them.
 #pragma once
 

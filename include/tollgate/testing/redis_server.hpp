@@ -1,11 +1,12 @@
-/// A private redis-server for tests: on a free loopback port and a Unix socket, with a temporary directory and nothing
-/// on disk, gone with the object. It never skips: without a redis-server the constructor throws.
+/// A private redis-server for tests, on a free loopback port and a Unix socket, without persistence and with a
+/// temporary directory, stopped and deleted by the destructor. Without a redis-server the constructor throws; no test
+/// is skipped.
 ///
 ///     tollgate::testing::RedisServer server;
 ///     tollgate::RedisRateLimiter limiter{server.url()};
 ///
-/// Needs `tollgate::testing` to be linked. The server dies with the test process, however that ends. A forked child may
-/// use the object, but its destructor does nothing there.
+/// Link `tollgate::testing`. The server is killed when the test process ends, in whatever way. A forked child may use
+/// the object; its destructor does nothing there.
 /// Thread safety: every function may be called from all threads.
 #pragma once
 
@@ -24,7 +25,7 @@ namespace tollgate::inline v0::testing {
 class RedisServer {
  public:
   /// Starts `redis-server` from the environment variable TOLLGATE_REDIS_SERVER or else from PATH, and waits until it
-  /// answers PING. `arguments` come after our own and win over them: {"--appendonly", "yes"}.
+  /// answers PING. `arguments` follow the default ones and override them: {"--appendonly", "yes"}.
   /// Throws std::runtime_error with the reason and the end of the server's log when it is not up within 10 s.
   explicit RedisServer(std::vector<std::string> arguments = {});
   RedisServer(const RedisServer&) = delete;
@@ -46,11 +47,11 @@ class RedisServer {
   void stop();     ///< as the destructor does, but the directory stays
   void restart();  ///< stops it when it runs, and starts it on the same port and directory; throws as the constructor
 
-  /// Sends one command over a connection of its own, as a user of its own that may do everything (it survives a test
-  /// that changes passwords), and returns the reply. Throws std::runtime_error when there is none within 5 s.
+  /// Sends one command over a new connection, as an administrator that only this object uses (so a test may change the
+  /// other users' passwords), and returns the reply. Throws std::runtime_error when there is none within 5 s.
   Reply command(const std::vector<std::string>& arguments) const;
 
-  /// The keys of all databases that would never expire. Test suites assert that there are none.
+  /// The keys of all databases that have no expiry. Test suites assert that there are none.
   [[nodiscard]] std::vector<std::string> keys_without_ttl() const;
 
  private:
@@ -67,7 +68,7 @@ class RedisServer {
   const std::string directory_;
   const std::string socket_;
   const pid_t owner_;
-  mutable std::mutex mutex_;  // over the life of the process; not held while a command is under way
+  mutable std::mutex mutex_;  // guards starting and stopping the process; not held while a command is in flight
   std::atomic<std::uint16_t> port_{0};
   std::atomic<pid_t> pid_{0};
 };

@@ -1,5 +1,4 @@
-/// Short words for what Redis answers, so that an expectation reads as what it means, and a
-/// failed one prints it:
+/// Helpers that make replies of Redis, so that expectations are short and failed ones print the reply:
 ///
 ///     EXPECT_CALL(client, execute).WillOnce(Return(replies({integer(120), integer(1)})));
 ///
@@ -21,20 +20,20 @@ namespace tollgate::inline v0::testing {
 [[nodiscard]] inline Reply bulk(std::string text) { return Reply::string(std::move(text)); }
 [[nodiscard]] inline Reply nil() { return Reply{}; }
 [[nodiscard]] inline Reply status(std::string text) { return Reply::status(std::move(text)); }
-/// `text` as Redis words it: "OOM command not allowed …".
+/// An error reply with Redis's `text`: "OOM command not allowed …".
 [[nodiscard]] inline Reply error(std::string text) { return Reply::error(std::move(text)); }
 [[nodiscard]] inline Reply array(std::vector<Reply> elements) { return Reply::array(std::move(elements)); }
 
-/// A round trip that was made: one reply per command of its batch.
+/// The result of a round trip that was made: one reply per command of its batch.
 [[nodiscard]] inline BatchResult replies(std::vector<Reply> all) {
   BatchResult result;
   for (Reply& reply : all) result.replies.push_back(std::move(reply));
   return result;
 }
 
-/// A round trip that was not, or whose replies never came (`may_have_executed`).
+/// The result of a round trip that was not made, or whose replies never came (`may_have_executed`).
 [[nodiscard]] inline BatchResult failure(Errc code, bool may_have_executed = false) {
-  return {{}, {code, may_have_executed, "as a test has it"}};
+  return {{}, {code, may_have_executed, "set by a test"}};
 }
 
 }  // namespace tollgate::inline v0::testing

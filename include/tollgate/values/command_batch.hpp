@@ -1,5 +1,5 @@
-/// The commands that make one round trip. They are typed (operation, keys, integers, script), not text: a mock matches
-/// on them, a cluster routes by their first key, and RESP is written by the transport alone.
+/// The commands of one round trip. They are typed (operation, keys, integers, script), not text: a mock matches on
+/// them, a cluster client routes by their first key, and only the transport encodes them as RESP.
 /// Batches own their bytes; up to four commands with eight keys, eight integers and 256 bytes of keys in all hold no
 /// heap memory.
 /// Thread safety: that of any value.
@@ -44,7 +44,7 @@ enum class Operation : std::uint8_t {
 
 namespace detail {
 
-/// Where a key lies in the text of its batch.
+/// The position of a key in the text of its batch.
 struct KeyRange {
   std::uint32_t offset;
   std::uint32_t length;
@@ -52,7 +52,7 @@ struct KeyRange {
 
 }  // namespace detail
 
-/// The keys of one command, in order. Valid as long as its batch is neither changed nor gone.
+/// The keys of one command, in order. Valid until its batch is changed or destroyed.
 class KeyList {
  public:
   KeyList() = default;
@@ -71,7 +71,7 @@ class KeyList {
   std::size_t size_ = 0;
 };
 
-/// One command, seen inside its batch; valid as long as the batch is neither changed nor gone.
+/// A view of one command in its batch; valid until the batch is changed or destroyed.
 struct Command {
   Operation operation;
   std::string_view key;  ///< the first of `keys`, by which the command is routed; empty where there is none
@@ -115,7 +115,7 @@ class CommandBatch {
   }
 
  private:
-  /// What belongs to one command lies side by side in ranges_ and in integers_.
+  /// The ranges and the integers of one command are adjacent in ranges_ and in integers_.
   struct Record {
     Operation operation = Operation::kPing;
     std::uint32_t first_key = 0;
@@ -127,7 +127,7 @@ class CommandBatch {
 
   void add_on(Operation operation, std::string_view key, std::initializer_list<std::int64_t> integers,
               const Script* script = nullptr) {
-    // INCRBY and EXPIRE name the same key: its bytes are kept once.
+    // INCRBY and EXPIRE name the same key: its bytes are stored once.
     if (const std::size_t count = ranges_.size(); count > 0) {
       const KeyList last{text_.data(), ranges_.data() + count - 1, 1};
       if (last[0] == key) return add_record(operation, count - 1, 1, integers, script);

@@ -1,6 +1,6 @@
-/// What Redis answers: one Reply per command, the BatchResult that a client brings back for a whole batch, and the
-/// ReplyRange that one request of it reads.
-/// Plain values. Thread safety: that of any value; distinct objects are independent.
+/// Replies of Redis: a Reply to one command, the BatchResult that a client returns for a whole batch, and the
+/// ReplyRange of one request in a batch. Plain values. Thread safety: that of any value; distinct objects are
+/// independent.
 #pragma once
 
 #include <algorithm>
@@ -42,8 +42,8 @@ class TOLLGATE_EXPORT Reply {
   [[nodiscard]] bool is_nil() const noexcept { return kind_ == Kind::kNil; }
   [[nodiscard]] bool is_error() const noexcept { return kind_ == Kind::kError; }
 
-  /// The number that this reply holds: an integer, or a string that is nothing but a decimal int64 (as GET
-  /// returns a counter); otherwise nothing.
+  /// The number in this reply: an integer, or a string that consists of a decimal int64 (as GET returns a counter);
+  /// otherwise nothing.
   [[nodiscard]] std::optional<std::int64_t> to_integer() const noexcept;
 
   /// The bytes of a string, status or error; empty for the other kinds.
@@ -67,8 +67,8 @@ class TOLLGATE_EXPORT Reply {
 
 using Replies = detail::InlineVector<Reply, 2>;
 
-/// One reply per command, in order; or the failure that kept them away, and then `replies` is empty.
-/// An error *reply* is a reply, not a failure: the round trip was made.
+/// One reply per command, in order, or the failure because of which there are none; then `replies` is empty. An error
+/// reply is a reply, not a failure: the round trip was made.
 struct BatchResult {
   Replies replies;
   Failure failure;
@@ -76,13 +76,13 @@ struct BatchResult {
   [[nodiscard]] bool ok() const noexcept { return !failure.code; }
 };
 
-/// Those replies of a result that belong to one request of the batch. Valid as long as the result is.
+/// The replies of a result that belong to one request of the batch. Valid as long as the result.
 class ReplyRange {
  public:
-  /// All of them: the batch was one request. Implicit, for that is the rule.
+  /// All replies, for a batch with one request. Implicit, because most batches have one.
   ReplyRange(const BatchResult& result) noexcept  // NOLINT(google-explicit-constructor)
       : ReplyRange{result, 0, result.replies.size()} {}
-  /// `count` from `first` on, or as many of those as there are.
+  /// `count` replies from index `first`, or fewer where the result has fewer.
   ReplyRange(const BatchResult& result, std::size_t first, std::size_t count) noexcept
       : result_(&result),
         first_(std::min(first, result.replies.size())),

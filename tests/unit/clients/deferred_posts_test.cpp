@@ -19,7 +19,7 @@ DeferredPosts::Post post_of(const std::string& key, DeferredPosts::Time not_befo
   return post;
 }
 
-TEST(DeferredPostsTest, AreTakenWhenTheirTimeHasComeAndNotBefore) {
+TEST(DeferredPostsTest, AreTakenWhenDueAndNotBefore) {
   DeferredPosts posts;
   EXPECT_EQ(posts.next_due(), std::nullopt);
   auto late = post_of("late", kNow + 2s);

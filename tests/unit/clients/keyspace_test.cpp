@@ -58,7 +58,7 @@ TEST_F(KeyspaceTest, TakesEveryByteOfAKey) {
   EXPECT_EQ(keys_.get("a\0"s), nil());
 }
 
-TEST_F(KeyspaceTest, ForgetsAKeyWhenItsTimeHasCome) {
+TEST_F(KeyspaceTest, RemovesAKeyWhenItExpires) {
   keys_.incr_by("k", 5);
   EXPECT_EQ(keys_.expire("k", 60), integer(1));
   keys_.set_time(kStart + 60s - 1ns);
@@ -98,7 +98,7 @@ TEST_F(KeyspaceTest, RearmsAKeyThatIsExpiredAgainOrSet) {
   EXPECT_EQ(keys_.get("k"), bulk("6"));
 }
 
-TEST_F(KeyspaceTest, TellsTheTtlInSecondsRoundedAsRedisDoes) {
+TEST_F(KeyspaceTest, ReturnsTheTtlInSecondsRoundedAsRedisDoes) {
   keys_.set("k", "5", 60);
   keys_.set_time(kStart + 400ms);
   EXPECT_EQ(keys_.ttl("k"), integer(60));
@@ -112,7 +112,7 @@ TEST_F(KeyspaceTest, TakesTheLongestTtlWithoutOverflow) {
   EXPECT_EQ(keys_.get("k"), bulk("5"));
 }
 
-TEST_F(KeyspaceTest, RefusesToCountWhatIsNoNumber) {
+TEST_F(KeyspaceTest, RefusesToAddToAValueThatIsNotANumber) {
   for (const std::string value : {"abc", "", "1.5", "9223372036854775808"}) {
     keys_.set("k", value, 60);
     EXPECT_EQ(keys_.incr_by("k", 1), error("ERR value is not an integer or out of range"));
@@ -130,7 +130,7 @@ TEST_F(KeyspaceTest, RefusesToOverflow) {
   EXPECT_EQ(keys_.incr_by("k", 1), integer(-9223372036854775807));
 }
 
-TEST(FullKeyspace, RefusesOneKeyMoreAndGoesOnWithThoseItHas) {
+TEST(FullKeyspace, RefusesANewKeyAndStillChangesExistingOnes) {
   const Reply out_of_memory = error("OOM command not allowed when used memory > 'maxmemory'.");
   Keyspace keys{2};
   keys.set_time(kStart);
@@ -144,7 +144,7 @@ TEST(FullKeyspace, RefusesOneKeyMoreAndGoesOnWithThoseItHas) {
   EXPECT_EQ(keys.size(), 2U);
 }
 
-TEST(FullKeyspace, HasRoomAgainWhenKeysGoOrExpire) {
+TEST(FullKeyspace, AcceptsNewKeysAgainAfterUnlinkAndExpiry) {
   Keyspace keys{2};
   keys.set_time(kStart);
   keys.set("a", "1", 60);
@@ -156,7 +156,7 @@ TEST(FullKeyspace, HasRoomAgainWhenKeysGoOrExpire) {
   EXPECT_EQ(keys.incr_by("e", 1).is_error(), true);
 }
 
-TEST(BusyKeyspace, GivesTheRoomOfExpiredKeysBackAlthoughNobodyAsksForThem) {
+TEST(BusyKeyspace, RemovesExpiredKeysThatAreNotAccessed) {
   Keyspace keys{std::numeric_limits<std::size_t>::max()};
   std::size_t largest = 0;
   constexpr int kUsersPerMinute = 3000;

@@ -41,7 +41,7 @@ INSTANTIATE_TEST_SUITE_P(With, MockedLimiter, Values(Admission::kPipelined, Admi
                            return std::string{admission.param == Admission::kAtomic ? "Atomic" : "Pipelined"};
                          });
 
-TEST_P(MockedLimiter, FailsUntilItIsToldWhatToAnswer) {
+TEST_P(MockedLimiter, FailsUntilItsActionsAreSet) {
   const Decision decision = limiter_.try_consume("user");
   EXPECT_FALSE(decision.allowed);
   EXPECT_EQ(decision.failure, Errc::kProtocol);
@@ -59,7 +59,7 @@ TEST_P(MockedLimiter, AdmitsEveryRequestWithinTheLimit) {
   EXPECT_EQ(limiter_.get_remaining("user"), 100);
 }
 
-TEST_P(MockedLimiter, DeniesEveryRequestAndSaysThatNothingIsLeft) {
+TEST_P(MockedLimiter, DeniesEveryRequestWithZeroRemaining) {
   denies(*client_);
   const Decision decision = limiter_.consume("user", 1);
   EXPECT_FALSE(decision.allowed);
@@ -81,7 +81,7 @@ TEST_P(MockedLimiter, ServesEveryOtherCallOfALimiterWhetherItAdmitsOrDenies) {
   }
 }
 
-TEST_P(MockedLimiter, FailsAsItIsTold) {
+TEST_P(MockedLimiter, FailsWithTheGivenError) {
   fails(*client_);
   EXPECT_THROW((void)limiter_.consume("user"), ConnectionError);
   EXPECT_THROW(limiter_.reset("user"), ConnectionError);
@@ -95,7 +95,7 @@ TEST_P(MockedLimiter, FailsAsItIsTold) {
   }
 }
 
-TEST_P(MockedLimiter, FailsToDeliverWhatIsPosted) {
+TEST_P(MockedLimiter, FailsToDeliverPosts) {
   admits(*client_);
   Reservation reservation = limiter_.reserve("user", 10);
   fails(*client_);
@@ -110,7 +110,7 @@ TEST_P(MockedLimiter, SeesChargesAndAdjustmentsByTheirTokens) {
   limiter_.reserve("user", 10).settle(3);
 }
 
-TEST(MockRedisClient, AnswersASingleCallAsAnExpectationSays) {
+TEST(MockRedisClient, AnswersASingleCallByItsExpectation) {
   auto client = std::make_shared<NiceMock<MockRedisClient>>();
   RedisRateLimiter limiter{client, {.max_tokens_per_minute = 100}};
   EXPECT_CALL(*client, execute)
@@ -126,7 +126,7 @@ TEST(MockRedisClient, AnswersASingleCallAsAnExpectationSays) {
   EXPECT_EQ(limiter.try_consume("user", 10).failure, Errc::kConnectionLost);
 }
 
-TEST(BatchMatchers, TellBatchesApart) {
+TEST(BatchMatchers, DistinguishBatches) {
   CommandBatch batch;
   batch.incr_by("prefix:user:1", 5);
   batch.expire("prefix:user:1", 60s);
@@ -151,7 +151,7 @@ TEST(Printing, ShowsCommandsAndRepliesAsRedisWritesThem) {
             "failure: the deadline passed (may have been executed)");
 }
 
-TEST(ManualClock, StandsStillUntilItIsMoved) {
+TEST(ManualClock, AdvancesOnlyWhenItIsMoved) {
   const ManualClock clock;
   EXPECT_EQ(clock.now(), ManualClock::kStart);
   EXPECT_EQ(clock.now(), ManualClock::kStart);

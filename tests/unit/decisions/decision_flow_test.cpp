@@ -16,7 +16,7 @@ namespace {
 
 using namespace std::chrono_literals;
 using Asked = Effects::Asked;
-using Lesson = Effects::Lesson;
+using MemoryUpdate = Effects::MemoryUpdate;
 using Needs = DecisionFlow::Needs;
 using Step = PendingRequest::Step;
 using testing::array;
@@ -30,7 +30,7 @@ using testing::replies;
 constexpr std::int64_t kMinute = 29'012'345;
 constexpr std::chrono::system_clock::time_point kNow{std::chrono::minutes{kMinute} + 12'345ms};
 const std::string kCharge = "[INCRBY \"p:user:29012345\" 10, EXPIRE \"p:user:29012345\" 60]";
-const std::string kLook = "[GET \"p:user:29012345\"]";
+const std::string kPeek = "[GET \"p:user:29012345\"]";
 const std::string kAtomicCharge = "[EVALSHA admit \"p:user:29012345\" 10 100 60]";
 const std::string kUndo = "[EVALSHA adjust \"p:user:29012345\" -10 0]";
 const char* const kCrossSlot = "CROSSSLOT Keys in request don't hash to the same slot";
@@ -95,7 +95,7 @@ class Driven {
   Needs needs_ = Needs::kNothing;
 };
 
-TEST(DecisionFlow, DeniesWhatNeverFitsWithoutABatch) {
+TEST(DecisionFlow, DeniesARequestAboveTheLimitWithoutABatch) {
   Driven request{flow_of(), 101};
   EXPECT_TRUE(request.start().done());
   EXPECT_EQ(request.batch(), "");
@@ -115,20 +115,20 @@ TEST(DecisionFlow, ChargesAndIsDone) {
   EXPECT_TRUE(request.outcome().charged);
   EXPECT_EQ(request.outcome().window, WindowId{kMinute});
   EXPECT_EQ(request.effects().asked, Asked::kCharge);
-  EXPECT_EQ(request.effects().lesson, Lesson::kNothing);
+  EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kNothing);
   EXPECT_TRUE(request.effects().uses_share);
   EXPECT_EQ(request.undo(), "");
   EXPECT_EQ(request.batch(), "");
 }
 
-TEST(DecisionFlow, UndoesADeniedChargeOnceAndTeachesIt) {
+TEST(DecisionFlow, UndoesADeniedChargeOnceAndUpdatesTheDenyMemory) {
   Driven request{flow_of()};
   request.start().batch();
   EXPECT_TRUE(request.resume({integer(105), integer(1)}).done());
   EXPECT_FALSE(request.decision().allowed);
   EXPECT_FALSE(request.outcome().charged);
   EXPECT_FALSE(request.effects().uses_share);
-  EXPECT_EQ(request.effects().lesson, Lesson::kDenied);
+  EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kDenied);
   EXPECT_EQ(request.undo(), kUndo);
   EXPECT_EQ(request.undo(), "");
 }
@@ -140,23 +140,23 @@ TEST(DecisionFlow, UndoesByIncrByWhereScriptsAreRefused) {
   EXPECT_EQ(request.undo(Scripts::kRefused), "[INCRBY \"p:user:29012345\" -10, EXPIRE \"p:user:29012345\" 60]");
 }
 
-TEST(DecisionFlow, LooksFirstOnAdviceAndChargesWhatFits) {
+TEST(DecisionFlow, PeeksFirstOnAdviceAndChargesWhatFits) {
   Driven request{flow_of()};
-  EXPECT_EQ(request.start().advise(DenyMemory::Advice::kLook).batch(), kLook);
+  EXPECT_EQ(request.start().advise(DenyMemory::Advice::kPeek).batch(), kPeek);
   EXPECT_EQ(request.needs(), Needs::kReplies);
   EXPECT_FALSE(request.resume({bulk("90")}).done());
-  EXPECT_EQ(request.effects().asked, Asked::kLook);
-  EXPECT_EQ(request.effects().lesson, Lesson::kLeft);
+  EXPECT_EQ(request.effects().asked, Asked::kPeek);
+  EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kLeft);
   EXPECT_EQ(request.effects().left, 10);
   EXPECT_EQ(request.batch(), kCharge);
   EXPECT_TRUE(request.resume({integer(100), integer(1)}).done());
   EXPECT_TRUE(request.decision().allowed);
-  EXPECT_EQ(request.effects().lesson, Lesson::kAdmitted);
+  EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kAdmitted);
 }
 
-TEST(DecisionFlow, IsDeniedByTheLookAndChargesNothing) {
+TEST(DecisionFlow, IsDeniedByThePeekAndChargesNothing) {
   Driven request{flow_of()};
-  request.start().advise(DenyMemory::Advice::kLook).batch();
+  request.start().advise(DenyMemory::Advice::kPeek).batch();
   EXPECT_TRUE(request.resume({bulk("91")}).done());
   EXPECT_FALSE(request.decision().allowed);
   EXPECT_EQ(request.decision().remaining, 9);
@@ -164,37 +164,37 @@ TEST(DecisionFlow, IsDeniedByTheLookAndChargesNothing) {
   EXPECT_EQ(request.undo(), "");
 }
 
-TEST(DecisionFlow, LearnsNothingFromACounterThatHoldsAChargeAboutToBeUndone) {
+TEST(DecisionFlow, MakesNoMemoryUpdateFromACounterWithAChargeToBeUndone) {
   Driven request{flow_of()};
-  request.start().advise(DenyMemory::Advice::kLook).batch();
+  request.start().advise(DenyMemory::Advice::kPeek).batch();
   request.resume({bulk("101")});
-  EXPECT_EQ(request.effects().lesson, Lesson::kNothing);
+  EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kNothing);
 }
 
 TEST(DecisionFlow, IsDeniedByTheDenyMemoryWithoutABatch) {
   Driven request{flow_of()};
-  EXPECT_TRUE(request.start().pending().learns);
+  EXPECT_TRUE(request.start().pending().uses_deny_memory);
   EXPECT_TRUE(request.advise(DenyMemory::Advice::kDeny).done());
   EXPECT_EQ(request.decision().source, Source::kLocal);
   EXPECT_EQ(request.decision().retry_after, 47'655ms);
   EXPECT_EQ(request.batch(), "");
 }
 
-TEST(DecisionFlow, OnlyLooksForZeroTokensAndLearnsNothing) {
+TEST(DecisionFlow, OnlyPeeksForZeroTokensAndMakesNoMemoryUpdate) {
   Driven request{flow_of(), 0};
-  EXPECT_EQ(request.start().batch(), kLook);
-  EXPECT_FALSE(request.pending().learns);
+  EXPECT_EQ(request.start().batch(), kPeek);
+  EXPECT_FALSE(request.pending().uses_deny_memory);
   EXPECT_TRUE(request.resume({nil()}).done());
   EXPECT_TRUE(request.decision().allowed);
   EXPECT_EQ(request.decision().remaining, 100);
-  EXPECT_EQ(request.effects().lesson, Lesson::kNothing);
+  EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kNothing);
 }
 
-TEST(DecisionFlow, LearnsWhatAnAtomicDenialLeft) {
+TEST(DecisionFlow, UpdatesTheDenyMemoryByAnAtomicDenial) {
   Driven request{flow_of(Admission::kAtomic)};
   EXPECT_EQ(request.start().batch(), kAtomicCharge);
   EXPECT_TRUE(request.resume({integer(-96)}).done());
-  EXPECT_EQ(request.effects().lesson, Lesson::kLeft);
+  EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kLeft);
   EXPECT_EQ(request.effects().left, 5);
   EXPECT_EQ(request.undo(), "");
 }
@@ -213,7 +213,7 @@ TEST(DecisionFlow, AppliesThePolicyToAFailure) {
       EXPECT_EQ(request.outcome().charged, allowed && in_doubt);
       EXPECT_EQ(request.outcome().window, WindowId{kMinute});
       EXPECT_EQ(request.effects().in_doubt, in_doubt);
-      EXPECT_EQ(request.effects().lesson, Lesson::kNothing);
+      EXPECT_EQ(request.effects().memory_update, MemoryUpdate::kNothing);
       EXPECT_EQ(request.undo(), "");
     }
   }
@@ -233,7 +233,7 @@ TEST(DecisionFlow, WaitsForTheLocalShare) {
   }
 }
 
-TEST(DecisionFlow, LetsNoPolicyPassWhatAnotherNodeOfTheClusterHolds) {
+TEST(DecisionFlow, AppliesNoPolicyWhenAnotherNodeOfTheClusterHoldsTheCounter) {
   for (const FailurePolicy policy :
        {FailurePolicy::kThrow, FailurePolicy::kDeny, FailurePolicy::kAllow, FailurePolicy::kLocalShare}) {
     Driven request{flow_of(Admission::kPipelined, policy)};
@@ -255,7 +255,7 @@ TEST(DecisionFlow, UndoesAChargeWhoseExpiryWasRefused) {
   EXPECT_EQ(request.undo(), kUndo);
 }
 
-TEST(DecisionFlow, DecidesManyInOneBatchEachByItself) {
+TEST(DecisionFlow, DecidesManyInOneBatchIndependently) {
   const DecisionFlow flow = flow_of();
   std::vector<Outcome> outcomes(4);
   std::vector<PendingRequest> pending(4);
@@ -288,13 +288,13 @@ TEST(DecisionFlow, ChargesAnOperationOnceInOneScript) {
   Driven request{flow_of(Admission::kAtomic), 10, "op"};
   EXPECT_EQ(request.start().batch(),
             "[EVALSHA admit \"p:user:29012345\" \"p:user:charge:op:2:\" 10 100 60 29012345 120]");
-  EXPECT_FALSE(request.pending().learns);
+  EXPECT_FALSE(request.pending().uses_deny_memory);
   EXPECT_TRUE(request.resume({array({integer(10), integer(kMinute - 1)})}).done());
   EXPECT_TRUE(request.outcome().charged);
   EXPECT_EQ(request.outcome().window, WindowId{kMinute - 1});
 }
 
-TEST(DecisionFlow, PutsTheRecordIntoTheSlotOfTheCounterWhereACrossSlotSaysSo) {
+TEST(DecisionFlow, PutsTheRecordIntoTheSlotOfTheCounterAfterACrossSlot) {
   Driven request{flow_of(Admission::kAtomic), 10, "op"};
   request.start().batch();
   EXPECT_FALSE(request.resume({error(kCrossSlot)}).done());
@@ -324,7 +324,7 @@ TEST(DecisionFlow, AnswersARepetitionFromTheRecordOfAnEarlierWindow) {
   }
 }
 
-TEST(DecisionFlow, AsksForACrossSlotOnce) {
+TEST(DecisionFlow, RetriesAfterACrossSlotOnce) {
   Driven request{flow_of(Admission::kAtomic, FailurePolicy::kDeny), 10, "op"};
   request.pending().record_place = RecordPlace::kOfCounter;
   request.start().batch();

@@ -11,7 +11,7 @@ namespace tollgate::decisions {
 inline void PrintTo(DenyMemory::Advice advice, std::ostream* out) {
   switch (advice) {
     case DenyMemory::Advice::kCharge: *out << "charge"; return;
-    case DenyMemory::Advice::kLook: *out << "look first"; return;
+    case DenyMemory::Advice::kPeek: *out << "look first"; return;
     case DenyMemory::Advice::kDeny: *out << "deny"; return;
   }
 }
@@ -40,34 +40,34 @@ TEST_F(DenyMemoryTest, ChargesWhileNothingIsRemembered) {
   EXPECT_EQ(advise(1'000'000), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, LooksBeforeARequestAtLeastAsLargeAsOneThatWasDenied) {
+TEST_F(DenyMemoryTest, PeeksBeforeARequestAtLeastAsLargeAsADeniedOne) {
   memory_.remember_denied("user", kWindow, 50);
   EXPECT_EQ(advise(49), Advice::kCharge);
-  EXPECT_EQ(advise(50), Advice::kLook);
-  EXPECT_EQ(advise(51), Advice::kLook);
+  EXPECT_EQ(advise(50), Advice::kPeek);
+  EXPECT_EQ(advise(51), Advice::kPeek);
 }
 
 TEST_F(DenyMemoryTest, NeverDeniesOnADeniedChargeAlone) {
   for (int i = 0; i < 100; ++i) memory_.remember_denied("user", kWindow, 1);
-  EXPECT_EQ(advise(1), Advice::kLook);
-  EXPECT_EQ(advise(1'000'000), Advice::kLook);
+  EXPECT_EQ(advise(1), Advice::kPeek);
+  EXPECT_EQ(advise(1'000'000), Advice::kPeek);
 }
 
 TEST_F(DenyMemoryTest, KeepsTheSmallestRequestThatWasDenied) {
   memory_.remember_denied("user", kWindow, 50);
   memory_.remember_denied("user", kWindow, 70);
-  EXPECT_EQ(advise(50), Advice::kLook);
+  EXPECT_EQ(advise(50), Advice::kPeek);
   memory_.remember_denied("user", kWindow, 30);
-  EXPECT_EQ(advise(30), Advice::kLook);
+  EXPECT_EQ(advise(30), Advice::kPeek);
   EXPECT_EQ(advise(29), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, GoesOnLookingHoweverLongTheDenialIsAgo) {
+TEST_F(DenyMemoryTest, PeeksHoweverLongTheDenialIsAgo) {
   memory_.remember_denied("user", kWindow, 50);
-  EXPECT_EQ(advise(50, kNow + 59s), Advice::kLook);
+  EXPECT_EQ(advise(50, kNow + 59s), Advice::kPeek);
 }
 
-TEST_F(DenyMemoryTest, DeniesWhatNeedsMoreThanWasSeenToBeLeft) {
+TEST_F(DenyMemoryTest, DeniesRequestsLargerThanTheTokensLeft) {
   memory_.remember_left("user", kWindow, 20, kNow);
   EXPECT_EQ(advise(20), Advice::kCharge);
   EXPECT_EQ(advise(21), Advice::kDeny);
@@ -78,42 +78,42 @@ TEST_F(DenyMemoryTest, DeniesEverythingWhenNothingWasLeft) {
   EXPECT_EQ(advise(1), Advice::kDeny);
 }
 
-TEST_F(DenyMemoryTest, CountsItsDurationFromWhenRedisWasAsked) {
+TEST_F(DenyMemoryTest, CountsItsDurationFromTheRequest) {
   memory_.remember_left("user", kWindow, 20, kNow - 900ms);
   EXPECT_EQ(advise(21, kNow + 100ms - 1ns), Advice::kDeny);
   EXPECT_EQ(advise(21, kNow + 100ms), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, LooksAgainWhenWhatWasLeftIsOutOfDate) {
+TEST_F(DenyMemoryTest, PeeksAgainAfterTheDuration) {
   memory_.remember_denied("user", kWindow, 50);
   memory_.remember_left("user", kWindow, 20, kNow);
   EXPECT_EQ(advise(50), Advice::kDeny);
   EXPECT_EQ(advise(20), Advice::kCharge);
-  EXPECT_EQ(advise(50, kNow + 1000ms), Advice::kLook);
+  EXPECT_EQ(advise(50, kNow + 1000ms), Advice::kPeek);
   EXPECT_EQ(advise(20, kNow + 1000ms), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, TakesTheLastLookForTrue) {
+TEST_F(DenyMemoryTest, UsesTheLastReading) {
   memory_.remember_left("user", kWindow, 20, kNow);
   memory_.remember_left("user", kWindow, 80, kNow);
   EXPECT_EQ(advise(80), Advice::kCharge);
   EXPECT_EQ(advise(81), Advice::kDeny);
 }
 
-TEST_F(DenyMemoryTest, StopsLookingWhenAsManyWereAdmitted) {
+TEST_F(DenyMemoryTest, StopsPeekingAfterAnAdmissionOfAsMany) {
   memory_.remember_denied("user", kWindow, 50);
   memory_.remember_admitted("user", kWindow, 49);
-  EXPECT_EQ(advise(50), Advice::kLook);
+  EXPECT_EQ(advise(50), Advice::kPeek);
   memory_.remember_admitted("user", kWindow, 50);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, RemembersNothingOfAnAdmissionByItself) {
+TEST_F(DenyMemoryTest, StoresNoEntryForAnAdmission) {
   memory_.remember_admitted("user", kWindow, 50);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, KnowsNothingOfOtherMinutes) {
+TEST_F(DenyMemoryTest, DoesNotAffectOtherMinutes) {
   memory_.remember_denied("user", kWindow, 1);
   memory_.remember_left("user", kWindow, 0, kNow);
   EXPECT_EQ(advise(1, kNow, "user", WindowId{kWindow.number + 1}), Advice::kCharge);
@@ -121,37 +121,37 @@ TEST_F(DenyMemoryTest, KnowsNothingOfOtherMinutes) {
   EXPECT_EQ(advise(1), Advice::kDeny);
 }
 
-TEST_F(DenyMemoryTest, ForgetsTheLastMinuteWhenANewOneIsRemembered) {
+TEST_F(DenyMemoryTest, ReplacesTheEntryOfTheLastMinute) {
   memory_.remember_denied("user", kWindow, 10);
   memory_.remember_left("user", kWindow, 0, kNow);
   memory_.remember_denied("user", WindowId{kWindow.number + 1}, 50);
   EXPECT_EQ(advise(49, kNow, "user", WindowId{kWindow.number + 1}), Advice::kCharge);
-  EXPECT_EQ(advise(50, kNow, "user", WindowId{kWindow.number + 1}), Advice::kLook);
+  EXPECT_EQ(advise(50, kNow, "user", WindowId{kWindow.number + 1}), Advice::kPeek);
   EXPECT_EQ(advise(50), Advice::kCharge);
 }
 
-TEST_F(DenyMemoryTest, ForgetsAUserWhenTold) {
+TEST_F(DenyMemoryTest, ErasesAUser) {
   memory_.remember_denied("user", kWindow, 1);
   memory_.remember_left("user", kWindow, 0, kNow);
-  memory_.forget("user");
+  memory_.erase("user");
   EXPECT_EQ(advise(1), Advice::kCharge);
-  memory_.forget("nobody");
+  memory_.erase("nobody");
 }
 
-TEST(CrowdedDenyMemory, LetsUsersPushEachOtherOutAndNeverMixesThemUp) {
+TEST(CrowdedDenyMemory, ReplacesEntriesOfOtherUsersAndNeverMixesThemUp) {
   DenyMemory memory{1000ms, 1};
   memory.remember_left("a", kWindow, 0, kNow);
   EXPECT_EQ(memory.advise("b", kWindow, 1, kNow), Advice::kCharge);
   memory.remember_denied("b", kWindow, 50);
   EXPECT_EQ(memory.advise("a", kWindow, 1, kNow), Advice::kCharge);
   EXPECT_EQ(memory.advise("b", kWindow, 49, kNow), Advice::kCharge);
-  EXPECT_EQ(memory.advise("b", kWindow, 50, kNow), Advice::kLook);
+  EXPECT_EQ(memory.advise("b", kWindow, 50, kNow), Advice::kPeek);
 }
 
-TEST(CrowdedDenyMemory, ForgetsNobodyWhenToldToForgetAStranger) {
+TEST(CrowdedDenyMemory, ErasesNothingForAUserWithoutAnEntry) {
   DenyMemory memory{1000ms, 1};
   memory.remember_left("a", kWindow, 0, kNow);
-  memory.forget("b");
+  memory.erase("b");
   memory.remember_admitted("b", kWindow, 1);
   EXPECT_EQ(memory.advise("a", kWindow, 1, kNow), Advice::kDeny);
 }
@@ -173,7 +173,7 @@ TEST(CrowdedDenyMemory, RemembersNoMoreUsersThanItsCapacityWhateverIdsCome) {
   EXPECT_GE(remembered, kCapacity / 2);
 }
 
-TEST(CrowdedDenyMemory, KnowsIdsApartByEveryByte) {
+TEST(CrowdedDenyMemory, DistinguishesIdsByEveryByte) {
   DenyMemory memory{1000ms, 1};
   memory.remember_left("a\0b"s, kWindow, 0, kNow);
   EXPECT_EQ(memory.advise("a\0b"s, kWindow, 1, kNow), Advice::kDeny);

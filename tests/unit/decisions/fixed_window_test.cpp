@@ -53,7 +53,7 @@ TEST(PipelinedCharge, IsDeniedAndUndoneOneOverTheLimit) {
   EXPECT_EQ(answer.decision.reset_after, kUntilReset);
 }
 
-TEST(PipelinedCharge, ShowsADebtAsNothingRemaining) {
+TEST(PipelinedCharge, ShowsACounterAboveTheLimitAsZeroRemaining) {
   const Answer answer = kPipelined.read_charge(request(10), replies({integer(210), integer(1)}));
   EXPECT_EQ(answer.used, 200);
   EXPECT_EQ(answer.decision.remaining, 0);
@@ -72,7 +72,7 @@ TEST(PipelinedCharge, IsDecidedOnTheReplyOfIncrByAlone) {
   }
 }
 
-TEST(PipelinedCharge, IsDecidedWithoutWhatItsOwnBatchWillUndo) {
+TEST(PipelinedCharge, IsDecidedWithoutTokensThatItsOwnBatchWillUndo) {
   const Answer fits = kPipelined.read_charge(request(10), replies({integer(150), integer(1)}), 50);
   EXPECT_TRUE(fits.decision.allowed);
   EXPECT_EQ(fits.used, 100);
@@ -83,7 +83,7 @@ TEST(PipelinedCharge, IsDecidedWithoutWhatItsOwnBatchWillUndo) {
   EXPECT_EQ(one_over.used, 91);
 }
 
-TEST(PipelinedCharge, IsNotMadeNegativeByWhatItsOwnBatchWillUndo) {
+TEST(PipelinedCharge, IsNotMadeNegativeByTokensThatItsOwnBatchWillUndo) {
   for (const std::int64_t counter : {kInt64Min, std::int64_t{-1}, std::int64_t{49}}) {
     const Answer answer = kPipelined.read_charge(request(10), replies({integer(counter), integer(1)}), 50);
     EXPECT_TRUE(answer.decision.allowed);
@@ -94,7 +94,7 @@ TEST(PipelinedCharge, IsNotMadeNegativeByWhatItsOwnBatchWillUndo) {
 TEST(PipelinedCharge, ReadsItsOwnRepliesAmongThoseOfMany) {
   const BatchResult many =
       replies({integer(7), bulk("90"), integer(101), integer(1), error("WRONGTYPE no"), integer(0)});
-  EXPECT_EQ(kPipelined.read_look(request(10), {many, 1, 1}).decision.remaining, 10);
+  EXPECT_EQ(kPipelined.read_peek(request(10), {many, 1, 1}).decision.remaining, 10);
   EXPECT_EQ(kPipelined.read_charge(request(10), {many, 2, 2}).used, 91);
   expect_failed(kPipelined.read_charge(request(10), {many, 4, 2}), Errc::kWrongType, false);
   expect_failed(kPipelined.read_charge(request(10), {many, 2, 4}), Errc::kWrongType, true);
@@ -178,7 +178,7 @@ TEST(AtomicCharge, IsDeniedWithTheCounterAndNothingToUndo) {
   EXPECT_FALSE(answer.must_undo);
 }
 
-TEST(AtomicCharge, TellsTheStateOfAnUntouchedOrIndebtedCounter) {
+TEST(AtomicCharge, ReturnsTheStateOfAnAbsentCounterAndOfOneAboveTheLimit) {
   EXPECT_EQ(kAtomic.read_charge(request(10), replies({integer(-1)})).used, 0);
   const Answer debt = kAtomic.read_charge(request(10), replies({integer(-501)}));
   EXPECT_EQ(debt.used, 500);
@@ -197,7 +197,7 @@ TEST(AtomicCharge, SurvivesTheLargestNumbers) {
   EXPECT_EQ(kAtomic.read_charge(request(1), replies({integer(kInt64Max)})).decision.remaining, 0);
 }
 
-TEST(AtomicCharge, TellsTheWindowOfTheFirstAnswerWhenRepeated) {
+TEST(AtomicCharge, ReturnsTheWindowOfTheFirstReplyWhenRepeated) {
   const Answer answer = kAtomic.read_charge(request(10, "op-1"), replies({array({integer(30), integer(kMinute - 1)})}));
   EXPECT_TRUE(answer.decision.allowed);
   EXPECT_EQ(answer.window.number, kMinute - 1);

@@ -37,7 +37,7 @@ inline CommandBatch charge_of(const FixedWindow& window, const Request& request)
 
 inline CommandBatch look_of(const FixedWindow& window, const Request& request) {
   CommandBatch batch;
-  window.look(request, batch);
+  window.peek(request, batch);
   return batch;
 }
 

@@ -41,7 +41,7 @@ TEST(CounterKey, TakesEveryByteAsItIs) {
   EXPECT_EQ(counter("", "u", -1), ":u:-1");
 }
 
-TEST(CounterKey, HoldsTheLongestPartsWhole) {
+TEST(CounterKey, HoldsTheLongestParts) {
   const std::string prefix(kMaxKeyPrefixBytes, 'p');
   const std::string user_id(kMaxUserIdBytes, 'u');
   const std::int64_t first = std::numeric_limits<std::int64_t>::min();
@@ -58,7 +58,7 @@ TEST(OperationKey, IsReadableFromTheRight) {
   EXPECT_EQ(operation("user_42", "charge", "op-1"), "p:user_42:charge:op-1:4:");
 }
 
-TEST(OperationKey, HoldsTheLongestPartsWhole) {
+TEST(OperationKey, HoldsTheLongestParts) {
   const std::string prefix(kMaxKeyPrefixBytes, 'p');
   const std::string user_id(kMaxUserIdBytes, 'u');
   const std::string id(kMaxOperationIdBytes, 'i');
@@ -83,7 +83,7 @@ TEST(OperationKey, DiffersBetweenAnyTwoUsersKindsAndIds) {
   EXPECT_EQ(keys.size(), made);
 }
 
-TEST(OperationKey, IsNobodysCounter) {
+TEST(OperationKey, IsNotACounterOfAnyUser) {
   for (const std::string& user_id : kHostileIds) {
     for (const std::string id : {"29012345", "a:29012345", ":29012345:", "5"}) {
       const std::string key = operation(user_id, "charge", id);
@@ -143,7 +143,7 @@ TEST(OperationKeyOfAWindow, DiffersBetweenAnyTwoUsersWindowsKindsAndIds) {
   EXPECT_EQ(keys.size(), made);
 }
 
-TEST(OperationKeyOfAWindow, IsNobodysCounter) {
+TEST(OperationKeyOfAWindow, IsNotACounterOfAnyUser) {
   for (const std::string& prefix : kBraces) {
     for (const std::string& user_id : kBraces) {
       for (const std::string id : {"29012345", "a:29012345", ":29012345:", "5", "}5"}) {
@@ -154,7 +154,7 @@ TEST(OperationKeyOfAWindow, IsNobodysCounter) {
   }
 }
 
-TEST(OperationKeyOfAWindow, HoldsTheLongestPartsWhole) {
+TEST(OperationKeyOfAWindow, HoldsTheLongestParts) {
   const std::string prefix(kMaxKeyPrefixBytes, '}');
   const std::string user_id(kMaxUserIdBytes, 'u');
   const std::string id(kMaxOperationIdBytes, 'i');
@@ -171,7 +171,7 @@ TEST(WindowOfCounter, IsTheNumberBehindTheLastColon) {
   for (const char* key : {"", "5", "p:u:", "p:u:5x", "p:u:charge:5:1:"}) EXPECT_FALSE(window_of_counter(key)) << key;
 }
 
-TEST(IsCounterOf, KnowsEveryUsersOwnCounters) {
+TEST(IsCounterOf, AcceptsEveryUsersOwnCounters) {
   for (const std::string& id : kHostileIds) {
     EXPECT_TRUE(is_counter_of(counter("p", id), "p", id));
     EXPECT_TRUE(is_counter_of(counter("p", id, -1), "p", id));
@@ -179,7 +179,7 @@ TEST(IsCounterOf, KnowsEveryUsersOwnCounters) {
   }
 }
 
-TEST(IsCounterOf, KnowsNobodyElses) {
+TEST(IsCounterOf, RejectsCountersOfOtherUsers) {
   for (const std::string& owner : kHostileIds) {
     for (const std::string& other : kHostileIds) {
       if (owner == other) continue;
@@ -189,14 +189,14 @@ TEST(IsCounterOf, KnowsNobodyElses) {
   }
 }
 
-TEST(IsCounterOf, DoesNotBleedFromAPrefixIntoAnother) {
+TEST(IsCounterOf, RejectsCountersOfOtherPrefixes) {
   EXPECT_FALSE(is_counter_of("p:a:b:29012345", "p", "a"));
   EXPECT_TRUE(is_counter_of("p:a:b:29012345", "p", "a:b"));
   EXPECT_FALSE(is_counter_of("pp:a:29012345", "p", "a"));
   EXPECT_FALSE(is_counter_of("p:a:29012345", "pp", "a"));
 }
 
-TEST(IsCounterOf, WantsAMinuteAndNothingElseAtTheEnd) {
+TEST(IsCounterOf, RequiresAMinuteAndNothingElseAtTheEnd) {
   for (const std::string key : {"p:a:", "p:a", "p:a:x", "p:a:1x", "p:a:1 ", "p:a: 1", "p:a:+1", "p:a:1.5", "p:a:-",
                                 "p:a:1:", "p:a:9223372036854775808", "p:a:1:charge:x:1:", "", "p"}) {
     EXPECT_FALSE(is_counter_of(key, "p", "a")) << key;
@@ -204,7 +204,7 @@ TEST(IsCounterOf, WantsAMinuteAndNothingElseAtTheEnd) {
   EXPECT_FALSE(is_counter_of("p:a:1\0"s, "p", "a"));
 }
 
-TEST(CountersPattern, EscapesWhatAGlobWouldRead) {
+TEST(CountersPattern, EscapesGlobCharacters) {
   EXPECT_EQ(counters_pattern("ractogateway:ratelimit", "user_42"), "ractogateway:ratelimit:user_42:*");
   EXPECT_EQ(counters_pattern("p*", "a?[b]\\c"), R"(p\*:a\?\[b\]\\c:*)");
 }

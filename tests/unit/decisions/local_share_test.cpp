@@ -25,21 +25,21 @@ TEST(LocalShare, TakesNothingWhereItRefuses) {
   EXPECT_TRUE(share.grant("user", kWindow, 100));
 }
 
-TEST(LocalShare, IsLessWhatRedisChargedInTheSameMinute) {
+TEST(LocalShare, IsReducedByChargesInRedisInTheSameMinute) {
   LocalShare share{100, 64};
   share.use("user", kWindow, 70);
   EXPECT_FALSE(share.grant("user", kWindow, 31));
   EXPECT_TRUE(share.grant("user", kWindow, 30));
 }
 
-TEST(LocalShare, IsGoneOnceRedisChargedMore) {
+TEST(LocalShare, IsZeroOnceRedisChargedMore) {
   LocalShare share{100, 64};
   share.use("user", kWindow, 101);
   EXPECT_FALSE(share.grant("user", kWindow, 1));
   EXPECT_FALSE(share.grant("user", kWindow, 0));
 }
 
-TEST(LocalShare, IsWholeInTheNextMinute) {
+TEST(LocalShare, IsFullInTheNextMinute) {
   LocalShare share{100, 64};
   share.use("user", kWindow, 100);
   EXPECT_TRUE(share.grant("user", WindowId{kWindow.number + 1}, 100));
@@ -57,7 +57,7 @@ TEST(LocalShare, StaysSpentHoweverMuchIsCharged) {
   EXPECT_FALSE(share.grant("user", kWindow, 1));
 }
 
-TEST(LocalShare, IsOneForAllWhoMeetInAPlaceSoThatNobodyIsGrantedMore) {
+TEST(LocalShare, IsSharedByUsersWithTheSameEntrySoThatNoneIsGrantedMore) {
   LocalShare share{100, 1};
   EXPECT_TRUE(share.grant("a", kWindow, 60));
   EXPECT_FALSE(share.grant("b", kWindow, 60));

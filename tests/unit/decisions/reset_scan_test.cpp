@@ -135,7 +135,7 @@ TEST(ResetScan, KeepsAllBitsOfTheCursor) {
   EXPECT_EQ(static_cast<std::uint64_t>(scan.next_batch()[0].integers[0]), std::numeric_limits<std::uint64_t>::max());
 }
 
-TEST(ResetScan, DeletesNobodyElsesKeysWhateverThePatternMatched) {
+TEST(ResetScan, DeletesNoOtherUsersKeysWhateverThePatternMatched) {
   ResetScan scan = scan_after_deletions();
   EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("0", {"p:a:b:1", "p:a:1x", "p:a:", "p:a:charge:1:1:", "p:b:1",
                                                               "pp:a:1", "p:a:7"})))
@@ -159,7 +159,7 @@ TEST(ResetScan, DeletesInBatchesOfABoundedSize) {
   EXPECT_EQ(deleted, std::multiset<std::string>(keys.begin(), keys.end()));
 }
 
-TEST(ResetScan, StaysWhereItIsWhenTheRoundTripFails) {
+TEST(ResetScan, CanBeContinuedWhenTheRoundTripFails) {
   ResetScan scan = scan_after_deletions();
   EXPECT_FALSE(scan.read(answer(scan.next_batch(), page("42", {"p:a:1", "p:a:2"}))).code);
   const std::string batch = PrintToString(scan.next_batch());
@@ -168,7 +168,7 @@ TEST(ResetScan, StaysWhereItIsWhenTheRoundTripFails) {
   EXPECT_FALSE(scan.done());
 }
 
-TEST(ResetScan, StaysWhereItIsOnAnErrorReply) {
+TEST(ResetScan, CanBeContinuedAfterAnErrorReply) {
   ResetScan scan{"p", "a", {kMinute}};
   const CommandBatch batch = scan.next_batch();
   EXPECT_EQ(scan.read(replies({error("READONLY no"), integer(1), integer(1)})).code, Errc::kReadOnly);

@@ -53,7 +53,7 @@ class ConsumeAll : public LimiterTest {
   }
 };
 
-TEST_F(ConsumeAll, AsksForAllInOneRoundTrip) {
+TEST_F(ConsumeAll, SendsAllInOneRoundTrip) {
   expect_execute('[' + charge_of("a", 10) + ", " + charge_of("b", 1) + ", " + charge_of("c", 30) + ']',
                  {integer(10), integer(1), integer(100), integer(1), integer(30), integer(1)});
   const auto decisions = limiter().consume_all(Requests{{"a", 10}, {"b"}, {"c", 30}});
@@ -66,7 +66,7 @@ TEST_F(ConsumeAll, AsksForAllInOneRoundTrip) {
   }
 }
 
-TEST_F(ConsumeAll, OfNothingAsksNobody) { EXPECT_TRUE(limiter().consume_all({}).empty()); }
+TEST_F(ConsumeAll, OfNoRequestsSendsNothing) { EXPECT_TRUE(limiter().consume_all({}).empty()); }
 
 TEST_F(ConsumeAll, UndoesWhatIsDeniedAndOnlyThatInOnePost) {
   const InSequence in_sequence;
@@ -76,7 +76,7 @@ TEST_F(ConsumeAll, UndoesWhatIsDeniedAndOnlyThatInOnePost) {
   EXPECT_EQ(told(limiter().consume_all(Requests{{"a", 10}, {"b", 20}, {"c", 30}})), "no 9, yes 80, no 0");
 }
 
-TEST_F(ConsumeAll, DoesNotHoldAgainstAUserWhatItsOwnDenialPutOnTheCounter) {
+TEST_F(ConsumeAll, IgnoresTheTokensOfItsOwnDenialsWhenItCharges) {
   expect_execute(
       '[' + charge_of("a", 50) + ", " + charge_of("a", 10) + ", " + charge_of("b", 60) + ", " + charge_of("a", 1) + ']',
       {integer(140), integer(1), integer(150), integer(1), integer(60), integer(1), integer(151), integer(1)});
@@ -85,17 +85,17 @@ TEST_F(ConsumeAll, DoesNotHoldAgainstAUserWhatItsOwnDenialPutOnTheCounter) {
             "no 10, yes 0, yes 40, no 0");
 }
 
-TEST_F(ConsumeAll, LooksPastWhatItsOwnDenialPutOnTheCounter) {
+TEST_F(ConsumeAll, IgnoresTheTokensOfItsOwnDenialsWhenItPeeks) {
   expect_execute('[' + charge_of("a", 50) + ", GET \"p:a:29453760\"]", {integer(140), integer(1), bulk("140")});
   expect_post('[' + undo_of("a", 50) + ']');
   EXPECT_EQ(told(limiter().consume_all(Requests{{"a", 50}, {"a", 0}})), "no 10, yes 10");
 }
 
-TEST_F(ConsumeAll, AnswersByItselfWhatNeverFitsAndWhatIsRemembered) {
+TEST_F(ConsumeAll, DecidesLocallyWhatNeverFitsAndWhatIsRemembered) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(20, 90);
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
-  expect_look(90);
+  expect_peek(90);
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
 
   const auto decisions = limiter.consume_all(Requests{{"user", 101}, {"user", 20}, {"user", 11}});
@@ -105,7 +105,7 @@ TEST_F(ConsumeAll, AnswersByItselfWhatNeverFitsAndWhatIsRemembered) {
   for (const Decision& decision : decisions) EXPECT_EQ(decision.source, Source::kLocal);
 }
 
-TEST_F(ConsumeAll, LooksFirstWhereADenialIsRememberedAndChargesWhatFits) {
+TEST_F(ConsumeAll, PeeksFirstWhereADenialIsRememberedAndChargesWhatFits) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(20, 90);
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
@@ -129,7 +129,7 @@ TEST_F(ConsumeAll, RemembersItsDenials) {
                  {integer(110), integer(1), integer(1), integer(1)});
   expect_post('[' + undo_of("user", 20) + ']');
   EXPECT_EQ(told(limiter.consume_all(Requests{{"user", 20}, {"b"}})), "no 10, yes 99");
-  expect_look(90);
+  expect_peek(90);
   EXPECT_FALSE(limiter.check_and_consume("user", 20));
 }
 
@@ -168,13 +168,13 @@ TEST_F(ConsumeAll, TakesTheLongestIdsAndTheLargestNumbers) {
   EXPECT_EQ(told(limiter(config).consume_all(Requests{{longest}, {"a", kMaxTokens}})), "yes 9007199254740990, yes 0");
 }
 
-TEST_F(ConsumeAll, WantsNoOperationId) {
+TEST_F(ConsumeAll, RefusesAnOperationId) {
   EXPECT_EQ(
       rejection([&] { static_cast<void>(limiter(atomic()).consume_all(Requests{{"a"}}, {.operation_id = "op-1"})); }),
       "tollgate: operation_id is \"op-1\", but consume_all is as many operations as requests");
 }
 
-TEST_F(ConsumeAll, HandsItsDeadlineToTheClient) {
+TEST_F(ConsumeAll, PassesItsDeadlineToTheClient) {
   const auto deadline = std::chrono::steady_clock::time_point{} + 1h;
   EXPECT_CALL(*client_, execute(_, RedisClient::Deadline{deadline}, _))
       .WillOnce(Return(replies({integer(1), integer(1)})));
@@ -219,7 +219,7 @@ TEST_F(ConsumeAll, FailsForThoseWhoseRepliesAreMissing) {
   EXPECT_EQ(decisions[2].failure, Errc::kProtocol);
 }
 
-TEST_F(ConsumeAll, MendsEachChargeWhoseOutcomeIsKnownLate) {
+TEST_F(ConsumeAll, CorrectsEachChargeWhoseReplyComesLate) {
   CommandBatch batch;
   std::shared_ptr<ReplyHandler> late;
   EXPECT_CALL(*client_, execute)
@@ -235,7 +235,7 @@ TEST_F(ConsumeAll, MendsEachChargeWhoseOutcomeIsKnownLate) {
   late->handle(*client_, batch, replies({integer(1), integer(1), bulk("5"), integer(3), integer(1)}));
 }
 
-TEST_F(ConsumeAll, CountsWhatOfManyUndosDoesNotArrive) {
+TEST_F(ConsumeAll, CountsTheUndosThatAreNotDelivered) {
   expect_execute('[' + charge_of("a", 10) + ", " + charge_of("b", 20) + ']',
                  {integer(110), integer(1), integer(120), integer(1)});
   EXPECT_CALL(*client_, post).WillOnce([this](const CommandBatch& batch, const std::shared_ptr<ReplyHandler>& handler) {
@@ -257,7 +257,7 @@ TEST_F(ConsumeAll, CountsEachDecision) {
   EXPECT_EQ(stats.denied.locally, 2U);
 }
 
-TEST_F(ConsumeAll, DeniesWhatAnInjectedClientThrewAway) {
+TEST_F(ConsumeAll, DeniesRequestsForWhichAnInjectedClientThrows) {
   EXPECT_CALL(*client_, execute).WillOnce(Throw(std::bad_alloc{})).WillOnce(Throw(std::runtime_error{"no"}));
   RedisRateLimiter limiter = this->limiter();
   for (const std::errc failure : {std::errc::not_enough_memory, std::errc::io_error}) {
@@ -286,7 +286,7 @@ class ConsumeAllInMemory : public ::testing::TestWithParam<Admission> {
   std::shared_ptr<testing::ManualClock> clock_ = std::make_shared<testing::ManualClock>();
 };
 
-TEST_P(ConsumeAllInMemory, DecidesAsIfEachHadBeenAskedForByItself) {
+TEST_P(ConsumeAllInMemory, DecidesAsSingleCallsWould) {
   std::minstd_rand random{7};
   int admitted = 0;
   for (int round = 0; round < 300; ++round) {

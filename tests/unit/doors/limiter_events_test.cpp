@@ -21,7 +21,7 @@ using testing::replies;
 
 // ---- fallback -----------------------------------------------------------------------------------------------------
 
-TEST_F(LimiterEventsTest, TellTheFirstDecisionThatRedisDidNotMakeAndTheFirstThatItMadeAgain) {
+TEST_F(LimiterEventsTest, ReportTheFirstDecisionOfThePolicyAndTheFirstOfRedisAfterIt) {
   RedisRateLimiter limiter = this->limiter(observed());
   expect_charge(10, 0);
   EXPECT_TRUE(limiter.check_and_consume("user", 10));
@@ -42,7 +42,7 @@ TEST_F(LimiterEventsTest, TellTheFirstDecisionThatRedisDidNotMakeAndTheFirstThat
   EXPECT_THAT(observer_->subjects, ::testing::Each("p"));
 }
 
-TEST_F(LimiterEventsTest, TellOfTheFallbackUnderEveryPolicyAndFromEveryDoor) {
+TEST_F(LimiterEventsTest, ReportTheFallbackUnderEveryPolicyAndFromEveryFunction) {
   for (const FailurePolicy policy :
        {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny, FailurePolicy::kLocalShare}) {
     RateLimitConfig config = observed(policy);
@@ -70,7 +70,7 @@ TEST_F(LimiterEventsTest, TellOfTheFallbackUnderEveryPolicyAndFromEveryDoor) {
   }
 }
 
-TEST_F(LimiterEventsTest, TellWhyRedisCouldNotBeAsked) {
+TEST_F(LimiterEventsTest, ReportTheFailure) {
   RedisRateLimiter limiter = this->limiter(observed());
   expect_failure(replies({error("OOM command not allowed"), integer(0)}));
   EXPECT_FALSE(limiter.check_and_consume("user", 10));
@@ -83,7 +83,7 @@ TEST_F(LimiterEventsTest, TellWhyRedisCouldNotBeAsked) {
   EXPECT_TRUE(observer_->failures.at(1).may_have_executed);
 }
 
-TEST_F(LimiterEventsTest, TellNothingOfWhatIsDeniedLocally) {
+TEST_F(LimiterEventsTest, ReportNothingForLocalDenials) {
   RateLimitConfig config = observed();
   config.admission = Admission::kAtomic;
   config.deny_memory = 1000ms;
@@ -109,15 +109,15 @@ TEST_F(LimiterEventsTest, ReportNoFallbackForOneCounterThatCannotBeUsed) {
     expect_failure(replies({error(text), integer(0)}));
     EXPECT_EQ(limiter.consume("user", 10).source, Source::kFallback);
   }
-  EXPECT_THAT(reported(), ElementsAre("misconfigured: the key holds something that is no counter (WRONGTYPE)"));
+  EXPECT_THAT(reported(), ElementsAre("misconfigured: the key does not hold a counter (WRONGTYPE)"));
 }
 
-TEST_F(LimiterEventsTest, TakeNoAnsweredLookForTheEndOfFailingCharges) {
+TEST_F(LimiterEventsTest, DoNotEndAFallbackOfChargesAfterAnAnsweredPeek) {
   RedisRateLimiter limiter = this->limiter(observed());
   expect_failure(replies({error("OOM no"), integer(0)}));
   EXPECT_FALSE(limiter.check_and_consume("user", 10));
   clock_->advance(1s);
-  expect_look(10);
+  expect_peek(10);
   EXPECT_EQ(limiter.peek("user").source, Source::kRedis);
   expect_failure(replies({error("OOM no"), integer(0)}));
   EXPECT_FALSE(limiter.check_and_consume("user", 10));
@@ -129,12 +129,12 @@ TEST_F(LimiterEventsTest, TakeNoAnsweredLookForTheEndOfFailingCharges) {
   expect_failure(kNotSent);
   EXPECT_FALSE(limiter.peek("user").allowed);
   clock_->advance(1s);
-  expect_look(10);
+  expect_peek(10);
   EXPECT_TRUE(limiter.peek("user").allowed);
   EXPECT_THAT(reported(), ElementsAre("fallback entered" + kGone, "fallback left"));
 }
 
-TEST_F(LimiterEventsTest, TellNoFlipsOfCallsThatFailAndSucceedInTurn) {
+TEST_F(LimiterEventsTest, ReportOneFallbackForCallsThatFailAndSucceedInTurn) {
   RedisRateLimiter limiter = this->limiter(observed());
   for (int i = 0; i < 100; ++i) {  // for 2 s
     expect_failure(kNotSent);
@@ -147,7 +147,7 @@ TEST_F(LimiterEventsTest, TellNoFlipsOfCallsThatFailAndSucceedInTurn) {
               ElementsAre("fallback entered" + kGone, "fallback left", "fallback entered" + kGone, "fallback left"));
 }
 
-TEST_F(LimiterEventsTest, TakeADenialForTheAnswerThatItIs) {
+TEST_F(LimiterEventsTest, EndTheFallbackAfterADenialByRedis) {
   RedisRateLimiter limiter = this->limiter(observed());
   expect_failure(kNotSent);
   EXPECT_FALSE(limiter.check_and_consume("user", 10));
@@ -157,7 +157,7 @@ TEST_F(LimiterEventsTest, TakeADenialForTheAnswerThatItIs) {
   EXPECT_THAT(reported(), ElementsAre("fallback entered" + kGone, "fallback left"));
 }
 
-TEST_F(LimiterEventsTest, TakeWhatWasUnderWayBeforeAChangeForOldNews) {
+TEST_F(LimiterEventsTest, IgnoreResultsOfCallsInFlightAtAChange) {
   RedisRateLimiter limiter = this->limiter(observed());
   // Answered, and slow to return, while another call finds Redis gone.
   EXPECT_CALL(*client_, execute)
@@ -197,7 +197,7 @@ TEST_F(LimiterEventsTest, TakeWhatWasUnderWayBeforeAChangeForOldNews) {
   EXPECT_THAT(reported(), ElementsAre("fallback entered" + kGone, "fallback left"));
 }
 
-TEST_F(LimiterEventsTest, TellAChangeOnceThatSeveralCallsFindAtTheSameTime) {
+TEST_F(LimiterEventsTest, ReportAChangeOnceThatSeveralCallsSeeAtTheSameTime) {
   RedisRateLimiter limiter = this->limiter(observed());
   EXPECT_CALL(*client_, execute)
       .WillOnce([&](const auto&, auto, const auto&) {

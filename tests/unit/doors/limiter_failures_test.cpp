@@ -42,7 +42,7 @@ TEST_F(LimiterUnderFailure, ThrowsTheFittingErrorUnderKThrow) {
   EXPECT_THROW(static_cast<void>(limiter.peek("user")), ConnectionError);
 }
 
-TEST_F(LimiterUnderFailure, LetsTheRequestPassUnderKAllow) {
+TEST_F(LimiterUnderFailure, AdmitsTheRequestUnderKAllow) {
   RedisRateLimiter limiter = this->limiter(with_policy(FailurePolicy::kAllow));
   expect_failure(testing::failure(Errc::kTimeout, true));
   const Decision decision = limiter.consume("user", 10);
@@ -76,7 +76,7 @@ class LimiterWithLocalShare : public LimiterUnderFailure {
   }
 };
 
-TEST_F(LimiterWithLocalShare, GrantsItAndPostsTheChargeForWhenRedisIsBack) {
+TEST_F(LimiterWithLocalShare, GrantsItAndPostsTheChargeForLater) {
   RedisRateLimiter limiter = this->limiter(30);
   expect_failure(testing::failure(Errc::kConnectFailed));
   expect_post(adjustment_of(20, 60));
@@ -120,7 +120,7 @@ TEST_F(LimiterWithLocalShare, CountsNoDenial) {
   EXPECT_TRUE(limiter.check_and_consume("user", 24));
 }
 
-TEST_F(LimiterWithLocalShare, OnlyLooksWithNoTokens) {
+TEST_F(LimiterWithLocalShare, OnlyPeeksWithZeroTokens) {
   RedisRateLimiter limiter = this->limiter(30);
   expect_failure(testing::failure(Errc::kTimeout));
   EXPECT_TRUE(limiter.peek("user").allowed);
@@ -137,7 +137,7 @@ TEST_F(LimiterWithLocalShare, ReservesFromItAndSettles) {
   reservation.settle(5);
 }
 
-TEST_F(LimiterUnderFailure, TellsTryConsumeWithoutThrowingUnderEveryPolicy) {
+TEST_F(LimiterUnderFailure, ReturnsTheFailureFromTryConsumeUnderEveryPolicy) {
   for (const FailurePolicy policy : {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny}) {
     expect_failure(testing::failure(Errc::kTimeout, true));
     const Decision decision = limiter(with_policy(policy)).try_consume("user", 10);
@@ -148,7 +148,7 @@ TEST_F(LimiterUnderFailure, TellsTryConsumeWithoutThrowingUnderEveryPolicy) {
   }
 }
 
-TEST_F(LimiterUnderFailure, ThrowsWhateverThePolicyWhereNoPolicyKnowsTheAnswer) {
+TEST_F(LimiterUnderFailure, ThrowsUnderEveryPolicyWhereNoPolicyCanDecide) {
   for (const FailurePolicy policy :
        {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny, FailurePolicy::kLocalShare}) {
     RedisRateLimiter limiter = this->limiter(with_policy(policy));
@@ -167,7 +167,7 @@ TEST_F(LimiterUnderFailure, UndoesAChargeWhoseExpireWasRefused) {
   EXPECT_THROW(static_cast<void>(limiter().consume("user", 10)), ServerError);
 }
 
-TEST_F(LimiterUnderFailure, LetsTheExceptionOfAnInjectedClientThroughExceptFromTryConsume) {
+TEST_F(LimiterUnderFailure, PropagatesTheExceptionOfAnInjectedClientExceptFromTryConsume) {
   RedisRateLimiter limiter = this->limiter();
   EXPECT_CALL(*client_, execute).WillRepeatedly(Throw(std::runtime_error{"the client's own"}));
   EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), std::runtime_error);
@@ -179,7 +179,7 @@ TEST_F(LimiterUnderFailure, LetsTheExceptionOfAnInjectedClientThroughExceptFromT
   EXPECT_EQ(decision.reset_after, 60s);
 }
 
-TEST_F(LimiterUnderFailure, TellsTryConsumeThatThereIsNoMemory) {
+TEST_F(LimiterUnderFailure, ReturnsNotEnoughMemoryFromTryConsume) {
   EXPECT_CALL(*client_, execute).WillOnce(Throw(std::bad_alloc{}));
   EXPECT_EQ(limiter().try_consume("user", 10).failure, std::errc::not_enough_memory);
 }
@@ -193,7 +193,7 @@ TEST_F(LimiterUnderFailure, SurvivesAnInjectedClientThatThrowsWhereTheUndoIsPost
   EXPECT_EQ(limiter.undelivered().tokens, 10U);
 }
 
-TEST_F(LimiterUnderFailure, CountsWhatWasPostedInVain) {
+TEST_F(LimiterUnderFailure, CountsUndeliveredPosts) {
   RateLimitConfig config = this->config();
   config.deny_memory = 0ms;
   RedisRateLimiter limiter = this->limiter(config);

@@ -23,12 +23,12 @@ using ::testing::Return;
 using ::testing::SaveArg;
 using ::testing::Throw;
 
-TEST_F(LimiterRemembers, ADenialByLookingFirstAndThenWhatWasLeft) {
+TEST_F(LimiterRemembers, ADenialByPeekingFirstAndThenTheTokensLeft) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
 
-  expect_look(80);
+  expect_peek(80);
   const Decision looked = limiter.consume("user", 60);
   EXPECT_FALSE(looked.allowed);
   EXPECT_EQ(looked.source, Source::kRedis);
@@ -43,7 +43,7 @@ TEST_F(LimiterRemembers, ADenialByLookingFirstAndThenWhatWasLeft) {
   EXPECT_FALSE(remembered.failure);
 
   clock_->advance(1ms);
-  expect_look(80);
+  expect_peek(80);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
 }
 
@@ -51,18 +51,18 @@ TEST_F(LimiterRemembers, NothingAgainstWhatStillFits) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(80);
+  expect_peek(80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   expect_charge(20, 80);
   EXPECT_TRUE(limiter.check_and_consume("user", 20));
 }
 
-TEST_F(LimiterRemembers, ToChargeAfterALookThatShowsRoom) {
+TEST_F(LimiterRemembers, ToChargeAfterAPeekThatShowsRoom) {
   const InSequence in_sequence;
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(0);
+  expect_peek(0);
   expect_charge(60, 0);
   EXPECT_TRUE(limiter.check_and_consume("user", 60));
   expect_charge(40, 60);
@@ -74,7 +74,7 @@ TEST_F(LimiterRemembers, NoReadingAboveTheLimit) {
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   for (int i = 0; i < 3; ++i) {
-    expect_look(140);
+    expect_peek(140);
     EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
   }
   expect_charge(1, 0);
@@ -86,7 +86,7 @@ TEST_F(LimiterRemembers, AFullBudgetUntilTheMinuteEnds) {
   clock_->advance(59'500ms);
   expect_denied_charge(60, 100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(100);
+  expect_peek(100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   EXPECT_EQ(limiter.consume("user", 1).source, Source::kLocal);
   clock_->advance(500ms);
@@ -98,7 +98,7 @@ TEST_F(LimiterRemembers, NothingOfAUserWhoWasReset) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(80);
+  expect_peek(80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   expect_reset();
   limiter.reset("user");
@@ -106,7 +106,7 @@ TEST_F(LimiterRemembers, NothingOfAUserWhoWasReset) {
   EXPECT_TRUE(limiter.check_and_consume("user", 60));
 }
 
-TEST_F(LimiterRemembers, NothingThatWasAskedBeforeAReset) {
+TEST_F(LimiterRemembers, NothingOfRequestsSentBeforeAReset) {
   RedisRateLimiter limiter = this->limiter();
   expect_reset();
   EXPECT_CALL(*client_, execute(Is(charge_of(60)), _, _))
@@ -139,12 +139,12 @@ TEST_F(LimiterRemembers, NothingWhenSwitchedOff) {
   }
 }
 
-TEST_F(LimiterRemembers, NothingOfAFailedLook) {
+TEST_F(LimiterRemembers, NothingOfAFailedPeek) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 80);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   for (int i = 0; i < 2; ++i) {
-    EXPECT_CALL(*client_, execute(Is(look()), _, _)).WillOnce(Return(testing::failure(Errc::kTimeout)));
+    EXPECT_CALL(*client_, execute(Is(peek()), _, _)).WillOnce(Return(testing::failure(Errc::kTimeout)));
     EXPECT_THROW(static_cast<void>(limiter.consume("user", 60)), TimeoutError);
   }
 }
@@ -154,7 +154,7 @@ TEST_F(LimiterRemembers, NothingAcrossAClockThatJumpsBack) {
   clock_->advance(5s);
   expect_denied_charge(60, 100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(100);
+  expect_peek(100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
 
   clock_->set(ManualClock::kStart - 10s);
@@ -169,13 +169,13 @@ TEST_F(LimiterRemembers, AsLongAsBeforeWhenOnlyTheCalendarJumps) {
   clock_->advance(30s);
   expect_denied_charge(60, 100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(100);
+  expect_peek(100);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   clock_->set(ManualClock::kStart);  // within the same minute
   clock_->advance(999ms);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kLocal);
   clock_->advance(1ms);
-  expect_look(100);
+  expect_peek(100);
   EXPECT_EQ(limiter.consume("user", 60).source, Source::kRedis);
 }
 
@@ -209,7 +209,7 @@ TEST_F(AtomicLimiter, RemembersNoReadingAboveTheLimit) {
   }
 }
 
-TEST_F(AtomicLimiter, AsksRedisAboutEveryOperationWithAnIdAndRemembersNoneOfThem) {
+TEST_F(AtomicLimiter, SendsEveryOperationWithAnIdToRedisAndRemembersNoneOfThem) {
   RedisRateLimiter limiter = this->limiter(atomic());
   const std::string operation = "[EVALSHA admit \"p:user:29453760\" \"p:user:charge:op-1:4:\" 60 100 60 29453760 120]";
   const Reply denied = testing::array({integer(-81), integer(kMinute)});
@@ -227,7 +227,7 @@ TEST_F(AtomicLimiter, RecordsAnOperationOnce) {
   EXPECT_NO_THROW(limiter(atomic()).record("user", 30, {.operation_id = "op-1"}));
 }
 
-TEST_F(LateCharges, ThatWereMadeAreUndoneAlsoWhenTheLimiterIsGone) {
+TEST_F(LateCharges, AreUndoneAlsoAfterTheLimitersEnd) {
   expect_charge_that_is_lost(Errc::kTimeout);
   EXPECT_THROW(static_cast<void>(limiter().consume("user", 10)), TimeoutError);
   ASSERT_NE(late_, nullptr);
@@ -235,13 +235,13 @@ TEST_F(LateCharges, ThatWereMadeAreUndoneAlsoWhenTheLimiterIsGone) {
   late_->handle(*client_, batch_, replies({integer(10), integer(1)}));
 }
 
-TEST_F(LateCharges, StandUnderKAllowWhichLetTheRequestPass) {
+TEST_F(LateCharges, StayUnderKAllowWhichAdmittedTheRequest) {
   expect_charge_that_is_lost(Errc::kTimeout);
   EXPECT_TRUE(limiter(with_policy(FailurePolicy::kAllow)).check_and_consume("user", 10));
   late_->handle(*client_, batch_, replies({integer(10), integer(1)}));
 }
 
-TEST_F(LateCharges, WhoseRepliesAreLostForGoodGetTheirExpiryAgain) {
+TEST_F(LateCharges, WhoseRepliesNeverComeGetTheirExpiryAgain) {
   RedisRateLimiter limiter = this->limiter();
   expect_charge_that_is_lost(Errc::kConnectionLost);
   EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), ConnectionError);
@@ -249,7 +249,7 @@ TEST_F(LateCharges, WhoseRepliesAreLostForGoodGetTheirExpiryAgain) {
   late_->handle(*client_, batch_, testing::failure(Errc::kConnectionLost, true));
 }
 
-TEST_F(LateCharges, WhoseExpiryIsLostTooGetItUntilRedisHasItOrTheClientEnds) {
+TEST_F(LateCharges, WhoseExpiryIsLostTooGetItAgainUntilRedisAnswersOrTheClientEnds) {
   RedisRateLimiter limiter = this->limiter();
   expect_charge_that_is_lost(Errc::kConnectionLost);
   EXPECT_THROW(static_cast<void>(limiter.consume("user", 10)), ConnectionError);

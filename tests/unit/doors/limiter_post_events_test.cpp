@@ -30,7 +30,7 @@ using ::testing::UnorderedElementsAre;
 
 // ---- what was posted ----------------------------------------------------------------------------------------------
 
-TEST_F(LimiterEventsTest, TellTheFirstUndoThatFailsAfterOneThatDidNot) {
+TEST_F(LimiterEventsTest, ReportTheFirstFailedUndoAfterASuccess) {
   RedisRateLimiter limiter = this->limiter(observed());
   for (int i = 0; i < 2; ++i) {
     undo(limiter, kNotSent);
@@ -43,7 +43,7 @@ TEST_F(LimiterEventsTest, TellTheFirstUndoThatFailsAfterOneThatDidNot) {
   }
 }
 
-TEST_F(LimiterEventsTest, TellTheFirstSettlementThatFailsAfterOneThatDidNot) {
+TEST_F(LimiterEventsTest, ReportTheFirstFailedSettlementAfterASuccess) {
   RedisRateLimiter limiter = this->limiter(observed());
   for (int i = 0; i < 2; ++i) {
     settle(limiter, replies({error("ERR no")}));
@@ -55,7 +55,7 @@ TEST_F(LimiterEventsTest, TellTheFirstSettlementThatFailsAfterOneThatDidNot) {
   }
 }
 
-TEST_F(LimiterEventsTest, TellTheFirstRepairThatFailsAfterOneThatDidNot) {
+TEST_F(LimiterEventsTest, ReportTheFirstFailedRepairAfterASuccess) {
   RedisRateLimiter limiter = this->limiter(observed());
   lose_and_repair(limiter, kNotSent);
   EXPECT_THAT(reported(), ElementsAre("repair failed" + kGone, "fallback entered" + kCut));
@@ -66,7 +66,7 @@ TEST_F(LimiterEventsTest, TellTheFirstRepairThatFailsAfterOneThatDidNot) {
   EXPECT_THAT(reported(), ElementsAre("repair failed" + kGone));
 }
 
-TEST_F(LimiterEventsTest, TellEachKindByItself) {
+TEST_F(LimiterEventsTest, ReportEachKindSeparately) {
   RedisRateLimiter limiter = this->limiter(observed());
   undo(limiter, kNotSent);
   settle(limiter, kNotSent);
@@ -78,7 +78,7 @@ TEST_F(LimiterEventsTest, TellEachKindByItself) {
               ElementsAre("undo failed 60" + kGone, "settlement failed 10" + kGone, "settlement failed 10" + kGone));
 }
 
-TEST_F(LimiterEventsTest, TellOfWhatTheLocalShareGrantedAsOfASettlement) {
+TEST_F(LimiterEventsTest, ReportALostChargeOfTheLocalShareAsASettlement) {
   RedisRateLimiter limiter = this->limiter(observed(FailurePolicy::kLocalShare));
   expect_failure(kNotSent);
   expect_post_that_ends_in(kNotSent);
@@ -86,7 +86,7 @@ TEST_F(LimiterEventsTest, TellOfWhatTheLocalShareGrantedAsOfASettlement) {
   EXPECT_THAT(reported(), UnorderedElementsAre("fallback entered" + kGone, "settlement failed 10" + kGone));
 }
 
-TEST_F(LimiterEventsTest, TellOfALateChargeThatCannotBeUndone) {
+TEST_F(LimiterEventsTest, ReportALateChargeThatCannotBeUndone) {
   RedisRateLimiter limiter = this->limiter(observed());
   std::shared_ptr<ReplyHandler> late;
   CommandBatch batch;
@@ -102,7 +102,7 @@ TEST_F(LimiterEventsTest, TellOfALateChargeThatCannotBeUndone) {
               ElementsAre("undo failed 10: " + std::make_error_code(std::errc::not_enough_memory).message()));
 }
 
-TEST_F(LimiterEventsTest, AreToldAtTheEndOfWhicheverCallComesNext) {
+TEST_F(LimiterEventsTest, AreDeliveredAtTheEndOfTheNextCall) {
   RedisRateLimiter limiter = this->limiter(observed());
   expect_charge(30, 0);
   Reservation reservation = limiter.reserve("user", 30);
@@ -110,7 +110,7 @@ TEST_F(LimiterEventsTest, AreToldAtTheEndOfWhicheverCallComesNext) {
       [&] { EXPECT_FALSE(limiter.try_consume("user", 101).allowed); },
       [&] { EXPECT_FALSE(limiter.try_consume("", 1).allowed); },
       [&] {
-        expect_look(0);
+        expect_peek(0);
         EXPECT_EQ(limiter.get_remaining("user"), 100);
       },
       [&] {
@@ -149,7 +149,7 @@ TEST_F(LimiterEventsTest, AreToldAtTheEndOfWhicheverCallComesNext) {
   }
 }
 
-TEST_F(LimiterEventsTest, AreToldByTheEndOfTheLimiterAndStillAfterIt) {
+TEST_F(LimiterEventsTest, AreDeliveredByTheLimitersDestructorAndAfterIt) {
   std::shared_ptr<ReplyHandler> handler;
   CommandBatch batch;
   {
@@ -168,7 +168,7 @@ TEST_F(LimiterEventsTest, AreToldByTheEndOfTheLimiterAndStillAfterIt) {
 
 // ---- dropped reservations -----------------------------------------------------------------------------------------
 
-TEST_F(LimiterEventsTest, TellTheFirstDroppedReservationInEachMinute) {
+TEST_F(LimiterEventsTest, ReportTheFirstDroppedReservationInEachMinute) {
   RateLimitConfig config = observed();
   config.admission = Admission::kAtomic;
   RedisRateLimiter limiter = this->limiter(config);
@@ -190,7 +190,7 @@ TEST_F(LimiterEventsTest, TellTheFirstDroppedReservationInEachMinute) {
   EXPECT_EQ(limiter.stats().reservations_dropped, 5U);
 }
 
-TEST_F(LimiterEventsTest, TellOfAReservationThatIsAssignedOverOrOutlivesItsLimiter) {
+TEST_F(LimiterEventsTest, ReportAReservationThatIsAssignedOverOrOutlivesItsLimiter) {
   auto limiter = std::make_unique<RedisRateLimiter>(client_, observed());
   expect_charge(20, 10);
   expect_charge(10, 0);
@@ -203,7 +203,7 @@ TEST_F(LimiterEventsTest, TellOfAReservationThatIsAssignedOverOrOutlivesItsLimit
   EXPECT_THAT(reported(), ElementsAre("reservation dropped 20"));
 }
 
-TEST_F(LimiterEventsTest, TellOfAllTokensOfADroppedReservationAlsoOfEarlierMinutes) {
+TEST_F(LimiterEventsTest, ReportAllTokensOfADroppedReservationAlsoOfEarlierMinutes) {
   RateLimitConfig config = observed();
   config.admission = Admission::kAtomic;
   RedisRateLimiter limiter = this->limiter(config);
@@ -216,7 +216,7 @@ TEST_F(LimiterEventsTest, TellOfAllTokensOfADroppedReservationAlsoOfEarlierMinut
   EXPECT_THAT(reported(), ElementsAre("reservation dropped 30"));
 }
 
-TEST_F(LimiterEventsTest, TellOfNoReservationThatWasSettledOrHandedOn) {
+TEST_F(LimiterEventsTest, ReportNoReservationThatWasSettledOrGaveATokenAway) {
   RedisRateLimiter limiter = this->limiter(observed());
   expect_charge(10, 0);
   limiter.reserve("user", 10).settle(10);
@@ -229,7 +229,7 @@ TEST_F(LimiterEventsTest, TellOfNoReservationThatWasSettledOrHandedOn) {
 
 // ---- the observer -------------------------------------------------------------------------------------------------
 
-TEST_F(LimiterEventsTest, MayCallTheLimiterAndWhatThatCausesIsToldAfterIt) {
+TEST_F(LimiterEventsTest, MayCallTheLimiterWhoseNewEventsFollow) {
   RedisRateLimiter limiter = this->limiter(observed());
   observer_->then = [&] {
     clock_->advance(1s);
@@ -257,7 +257,7 @@ TEST_F(LimiterEventsTest, MayCallTheLimiterWhileAReservationIsDropped) {
   EXPECT_THAT(reported(), ElementsAre("reservation dropped 20"));
 }
 
-TEST_F(LimiterEventsTest, AreToldInAForkedChildAlsoWhenItsParentWasTellingOne) {
+TEST_F(LimiterEventsTest, AreDeliveredInAForkedChildAlsoWhenTheParentWasDeliveringOne) {
   RedisRateLimiter limiter = this->limiter(observed());
   pid_t child = -1;
   observer_->then = [&] {
@@ -276,7 +276,7 @@ TEST_F(LimiterEventsTest, AreToldInAForkedChildAlsoWhenItsParentWasTellingOne) {
   EXPECT_THAT(reported(), ElementsAre("fallback entered" + kGone));
 }
 
-TEST_F(LimiterEventsTest, AreSharedByNoTwoLimiters) {
+TEST_F(LimiterEventsTest, AreSeparateForEachLimiter) {
   RedisRateLimiter first = this->limiter(observed());
   RateLimitConfig config = observed();
   config.key_prefix = "q";
@@ -289,7 +289,7 @@ TEST_F(LimiterEventsTest, AreSharedByNoTwoLimiters) {
   EXPECT_THAT(observer_->subjects, ElementsAre("p", "q"));
 }
 
-TEST_F(LimiterEventsTest, AreMissedByNobodyWithoutAnObserver) {
+TEST_F(LimiterEventsTest, NeedNoObserver) {
   RateLimitConfig config = observed();
   config.observer = nullptr;
   RedisRateLimiter limiter = this->limiter(config);

@@ -88,24 +88,24 @@ TEST_F(LimiterStats, CountWhatRedisDecides) {
   expect_denied_charge(60, 60);
   EXPECT_FALSE(limiter.try_consume("user", 60).allowed);
   EXPECT_EQ(moved(limiter), "denied by redis 1");
-  expect_look(60);
+  expect_peek(60);
   EXPECT_TRUE(limiter.peek("user").allowed);
   EXPECT_EQ(moved(limiter), "allowed by redis 1");
   EXPECT_EQ(last_.allowed.total(), 2U);
 }
 
-TEST_F(LimiterStats, CountALookBeforeAChargeAsTheOneDecisionThatItIs) {
+TEST_F(LimiterStats, CountAPeekBeforeAChargeAsOneDecision) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 60);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   EXPECT_EQ(moved(limiter), "denied by redis 1");
-  expect_look(0);
+  expect_peek(0);
   expect_charge(60, 0);
   EXPECT_TRUE(limiter.check_and_consume("user", 60));
   EXPECT_EQ(moved(limiter), "allowed by redis 1");
   expect_denied_charge(60, 60);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
-  expect_look(60);
+  expect_peek(60);
   EXPECT_FALSE(limiter.check_and_consume("user", 60));
   EXPECT_EQ(moved(limiter), "denied by redis 2");
 }
@@ -162,7 +162,7 @@ TEST_F(LimiterStats, CountCallsThatArentDecisionsOnlyWhenTheyThrow) {
   for (const FailurePolicy policy : {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny}) {
     last_ = {};
     RedisRateLimiter limiter = this->limiter(with_policy(policy));
-    expect_look(10);
+    expect_peek(10);
     EXPECT_EQ(limiter.get_remaining("user"), 90);
     expect_execute(adjustment_of(10, 60), {integer(10)});
     limiter.record("user", 10);
@@ -229,7 +229,7 @@ TEST_F(LimiterStats, CountReservationsInDoubtLikewise) {
   EXPECT_EQ(moved(limiter), "");
 }
 
-TEST_F(LimiterStats, CountNoLookAndNoPingAsInDoubt) {
+TEST_F(LimiterStats, CountNoPeekAndNoPingAsInDoubt) {
   RedisRateLimiter limiter = this->limiter();
   EXPECT_CALL(*client_, execute).Times(4).WillRepeatedly(Return(kLost));
   EXPECT_THROW(static_cast<void>(limiter.peek("user")), TimeoutError);
@@ -249,7 +249,7 @@ TEST_F(LimiterStats, CountNoRefusedChargeAsInDoubt) {
   EXPECT_EQ(moved(limiter), "failed 2");
 }
 
-TEST_F(LimiterStats, CountWhatWasPostedInVain) {
+TEST_F(LimiterStats, CountUndeliveredPosts) {
   RateLimitConfig config = with_policy(FailurePolicy::kLocalShare);
   config.deny_memory = 0ms;
   RedisRateLimiter limiter = this->limiter(config);
@@ -278,7 +278,7 @@ TEST_F(LimiterStats, CountWhatWasPostedInVain) {
   EXPECT_EQ(moved(limiter), "denied by redis 1");
 }
 
-TEST_F(LimiterStats, CountWhatBecomesOfLateCharges) {
+TEST_F(LimiterStats, CountTheOutcomesOfLateCharges) {
   RedisRateLimiter limiter = this->limiter();
   std::shared_ptr<ReplyHandler> late;
   CommandBatch batch;
@@ -327,7 +327,7 @@ TEST_F(LimiterStats, CountNoReservationAsDroppedThatHasNothingToSettle) {
   RedisRateLimiter limiter = this->limiter();
   expect_denied_charge(60, 60);
   static_cast<void>(limiter.reserve("user", 60));
-  expect_look(0);
+  expect_peek(0);
   static_cast<void>(limiter.reserve("user", 0));
   EXPECT_EQ(moved(limiter), "allowed by redis 1, denied by redis 1");
 

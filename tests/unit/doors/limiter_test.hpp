@@ -73,7 +73,7 @@ class LimiterTest : public ::testing::Test {
     return "[EVALSHA adjust \"p:user:29453760\" " + std::to_string(tokens) + ' ' + std::to_string(ttl) + ']';
   }
   static std::string undo_of(std::int64_t tokens) { return adjustment_of(-tokens, 0); }
-  static std::string look() { return "[GET \"p:user:29453760\"]"; }
+  static std::string peek() { return "[GET \"p:user:29453760\"]"; }
 
   /// Charges that find the counter at `before`.
   void expect_charge(std::int64_t tokens, std::int64_t before) {
@@ -92,7 +92,7 @@ class LimiterTest : public ::testing::Test {
           .RetiresOnSaturation();
     }
   }
-  void expect_look(std::int64_t counter) { expect_execute(look(), {testing::bulk(std::to_string(counter))}); }
+  void expect_peek(std::int64_t counter) { expect_execute(peek(), {testing::bulk(std::to_string(counter))}); }
 
   std::shared_ptr<::testing::StrictMock<testing::MockRedisClient>> client_ =
       std::make_shared<::testing::StrictMock<testing::MockRedisClient>>();

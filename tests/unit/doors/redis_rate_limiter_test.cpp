@@ -38,7 +38,7 @@ TEST_F(LimiterDecides, AdmitsInOneRoundTripOfIncrByAndExpire) {
   EXPECT_EQ(decision.reset_after, 60'000ms);
 }
 
-TEST_F(LimiterDecides, ChargesOneTokenUnlessToldOtherwise) {
+TEST_F(LimiterDecides, ChargesOneTokenByDefault) {
   expect_charge(1, 0);
   EXPECT_TRUE(limiter().check_and_consume("user"));
 }
@@ -68,25 +68,25 @@ TEST_F(LimiterDecides, DeniesTheImpossibleWithoutTouchingTheClient) {
   EXPECT_FALSE(limiter(atomic()).check_and_consume("user", kMaxTokens));
 }
 
-TEST_F(LimiterDecides, OnlyLooksWhenNoTokensAreAskedFor) {
+TEST_F(LimiterDecides, OnlyPeeksForZeroTokens) {
   for (const RateLimitConfig& config : {this->config(), atomic()}) {
     RedisRateLimiter limiter = this->limiter(config);
-    expect_look(100);
+    expect_peek(100);
     EXPECT_TRUE(limiter.check_and_consume("user", 0));
-    expect_look(101);
+    expect_peek(101);
     EXPECT_FALSE(limiter.check_and_consume("user", 0));
-    expect_look(40);
+    expect_peek(40);
     EXPECT_EQ(limiter.peek("user").remaining, 60);
   }
 }
 
-TEST_F(LimiterDecides, TellsWhatRemainsFromTheCounterAlone) {
+TEST_F(LimiterDecides, ReturnsRemainingFromTheCounterAlone) {
   RedisRateLimiter limiter = this->limiter();
-  expect_execute(look(), {nil()});
+  expect_execute(peek(), {nil()});
   EXPECT_EQ(limiter.get_remaining("user"), 100);
-  expect_look(40);
+  expect_peek(40);
   EXPECT_EQ(limiter.get_remaining("user"), 60);
-  expect_look(150);
+  expect_peek(150);
   EXPECT_EQ(limiter.get_remaining("user"), 0);
 }
 
@@ -107,7 +107,7 @@ TEST_F(LimiterDecides, RecordsPastTheLimit) {
 
 TEST_F(LimiterDecides, SendsNothingToRecordNothing) { EXPECT_NO_THROW(limiter().record("user", 0)); }
 
-TEST_F(LimiterDecides, PingsAndSaysWhyRedisIsNotReady) {
+TEST_F(LimiterDecides, PingsAndThrowsWhyRedisIsNotReady) {
   RedisRateLimiter limiter = this->limiter();
   expect_execute("[PING]", {testing::status("PONG")});
   EXPECT_NO_THROW(limiter.ping());
@@ -125,7 +125,7 @@ TEST_F(LimiterDecides, DrainsItsClient) {
   EXPECT_FALSE(limiter.drain(deadline));
 }
 
-TEST_F(LimiterDecides, HandsTheDeadlineOfACallToTheClient) {
+TEST_F(LimiterDecides, PassesTheDeadlineOfACallToTheClient) {
   const auto deadline = std::chrono::steady_clock::time_point{5h};
   EXPECT_CALL(*client_, execute(_, Optional(deadline), _)).WillRepeatedly([](const auto& batch, auto, const auto&) {
     return testing::answer_with_counters_at(1, batch);
@@ -212,7 +212,7 @@ TEST_F(LimiterArguments, ThatAreOutOfRangeAreRefusedBeforeAnythingIsSent) {
               HasSubstr("operation_id is 0 bytes long"));
 }
 
-TEST_F(LimiterArguments, OfTryConsumeAreToldAsAFailure) {
+TEST_F(LimiterArguments, OfTryConsumeAreReturnedAsAFailure) {
   RedisRateLimiter limiter = this->limiter();
   static_assert(noexcept(limiter.try_consume("user", 1)));
   for (const Decision& decision : {limiter.try_consume("", 1), limiter.try_consume("user", -1),

@@ -32,7 +32,7 @@ TEST_F(ReservationTest, RefusesArgumentsOutOfRangeAndStaysOpen) {
   reservation.settle(10);
 }
 
-TEST_F(ReservationTest, CannotGrowOrBeHandedOnOnceItHasEnded) {
+TEST_F(ReservationTest, CannotGrowOrGiveATokenOnceItHasEnded) {
   Reservation reservation = reserved(30);
   reservation.settle(30);
   EXPECT_THROW(static_cast<void>(reservation.add(1)), std::logic_error);
@@ -49,7 +49,7 @@ TEST_F(ReservationTest, NeverThrowsWhereItsSettlementCannotBePosted) {
   EXPECT_EQ(limiter.undelivered().tokens, 20U);
 }
 
-TEST_F(ReservationTest, TellsTheLimiterWhenItsSettlementWasLost) {
+TEST_F(ReservationTest, CountsALostSettlementInTheLimiter) {
   RedisRateLimiter limiter = this->limiter();
   expect_charge(30, 0);
   Reservation reservation = limiter.reserve("user", 30);
@@ -61,12 +61,12 @@ TEST_F(ReservationTest, TellsTheLimiterWhenItsSettlementWasLost) {
   EXPECT_EQ(limiter.undelivered().tokens, 470U);
 }
 
-TEST_F(ReservationTest, ThrowsUnderKThrowWhenRedisCannotBeAsked) {
+TEST_F(ReservationTest, ThrowsUnderKThrowWhenRedisGivesNoReply) {
   EXPECT_CALL(*client_, execute).WillOnce(Return(testing::failure(Errc::kTimeout)));
   EXPECT_THROW(static_cast<void>(limiter().reserve("user", 30)), TimeoutError);
 }
 
-TEST_F(ReservationTest, HoldsNothingThatKAllowLetPassUncounted) {
+TEST_F(ReservationTest, HoldsNothingWhenKAllowAdmittedItUncounted) {
   EXPECT_CALL(*client_, execute).WillOnce(Return(testing::failure(Errc::kConnectFailed)));
   Reservation reservation = limiter(with_policy(FailurePolicy::kAllow)).reserve("user", 30);
   EXPECT_TRUE(reservation.allowed());
@@ -75,7 +75,7 @@ TEST_F(ReservationTest, HoldsNothingThatKAllowLetPassUncounted) {
   reservation.settle(40);
 }
 
-TEST_F(ReservationTest, HoldsWhatKAllowLetPassInDoubt) {
+TEST_F(ReservationTest, HoldsItsTokensWhenKAllowAdmittedItInDoubt) {
   EXPECT_CALL(*client_, execute).WillOnce(Return(testing::failure(Errc::kTimeout, true)));
   Reservation reservation = limiter(with_policy(FailurePolicy::kAllow)).reserve("user", 30);
   EXPECT_EQ(reservation.tokens(), 30);
@@ -83,7 +83,7 @@ TEST_F(ReservationTest, HoldsWhatKAllowLetPassInDoubt) {
   reservation.settle(10);
 }
 
-TEST_F(ReservationTest, HoldsNothingUnderKDenyWhenRedisCannotBeAsked) {
+TEST_F(ReservationTest, HoldsNothingUnderKDenyWhenRedisGivesNoReply) {
   EXPECT_CALL(*client_, execute).WillOnce(Return(testing::failure(Errc::kTimeout, true)));
   Reservation reservation = limiter(with_policy(FailurePolicy::kDeny)).reserve("user", 30);
   EXPECT_FALSE(reservation.allowed());
@@ -91,13 +91,13 @@ TEST_F(ReservationTest, HoldsNothingUnderKDenyWhenRedisCannotBeAsked) {
   reservation.cancel();
 }
 
-TEST_F(ReservationTest, MakesTheLimiterForgetItsDenialsWhenItGivesBack) {
+TEST_F(ReservationTest, ErasesTheLimitersDenialsWhenItGivesBack) {
   RedisRateLimiter limiter = this->limiter();
   expect_charge(30, 0);
   Reservation reservation = limiter.reserve("user", 30);
   expect_denied_charge(80, 30);
   EXPECT_FALSE(limiter.check_and_consume("user", 80));
-  expect_look(30);
+  expect_peek(30);
   EXPECT_FALSE(limiter.check_and_consume("user", 80));
   EXPECT_EQ(limiter.consume("user", 80).source, Source::kLocal);
   expect_post(adjustment_of(-30, 0));
@@ -147,7 +147,7 @@ TEST_F(AdoptedReservationTest, HoldsWhatTheTokenDescribes) {
   EXPECT_EQ(adopted.decision().limit, 100);
 }
 
-TEST_F(AdoptedReservationTest, IsSettledUnderTheSameNameWhoeverSettlesIt) {
+TEST_F(AdoptedReservationTest, IsSettledUnderTheSameIdInEveryProcess) {
   Reservation reservation = reserved(30);
   const std::string token = reservation.token();
   EXPECT_EQ(reservation.token(), token);
@@ -160,7 +160,7 @@ TEST_F(AdoptedReservationTest, IsSettledUnderTheSameNameWhoeverSettlesIt) {
   EXPECT_EQ(posted_by([&] { reservation.settle(10); }), settlement);
 }
 
-TEST_F(AdoptedReservationTest, SaysThatItIsSettledEvenWhenNothingIsToBeAdjusted) {
+TEST_F(AdoptedReservationTest, PostsItsSettlementEvenWithoutADifference) {
   Reservation reservation = reserved(30);
   Reservation adopted = limiter().adopt(reservation.token());
   EXPECT_THAT(posted_by([&] { adopted.settle(30); }), HasSubstr(" 0 0 120]"));

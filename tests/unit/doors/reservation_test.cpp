@@ -40,8 +40,8 @@ TEST_F(ReservationTest, ChargesWhatWasUsedAlthoughItWasDenied) {
   reservation.settle(25);
 }
 
-TEST_F(ReservationTest, OfNothingOnlyLooks) {
-  expect_look(40);
+TEST_F(ReservationTest, OfZeroTokensOnlyPeeks) {
+  expect_peek(40);
   Reservation reservation = limiter().reserve("user", 0);
   EXPECT_TRUE(reservation.allowed());
   EXPECT_EQ(reservation.tokens(), 0);
@@ -108,7 +108,7 @@ TEST_F(ReservationTest, IsSettledInTheWindowThatWasChargedAlsoWhenThatHasEnded) 
   reservation.settle(10);
 }
 
-TEST_F(ReservationTest, ChargesItsExcessToTheWindowThatCountsNow) {
+TEST_F(ReservationTest, ChargesItsExcessToTheCurrentWindow) {
   Reservation reservation = reserved(30);
   clock_->advance(61s);
   expect_post("[EVALSHA adjust \"p:user:29453761\" 20 60]");
@@ -147,7 +147,7 @@ class EndingClient final : public RedisClient {
   std::vector<bool>& ends_;
 };
 
-TEST_F(ReservationTest, ForbidsIoWhereItIsTheLastOwnerOfTheClient) {
+TEST_F(ReservationTest, DoesNoIoAsTheLastOwnerOfTheClient) {
   std::vector<bool> ends;
   const auto last_owner = [&] {
     RedisRateLimiter limiter{std::make_shared<EndingClient>(ends), config()};
@@ -170,7 +170,7 @@ TEST_F(ReservationTest, IsTrueWhenItWasAllowed) {
   EXPECT_FALSE(limiter.reserve("user", 101));
 }
 
-TEST_F(ReservationTest, MovesWithWhatItHolds) {
+TEST_F(ReservationTest, MovesWithItsTokens) {
   static_assert(std::is_nothrow_move_constructible_v<Reservation>);
   static_assert(!std::is_copy_constructible_v<Reservation>);
   Reservation first = reserved(30);
@@ -211,7 +211,7 @@ TEST_F(ReservationTest, ThatGrowsByNothingInALaterMinuteStillGivesBackToItsOwn) 
   reservation.settle(10);
 }
 
-TEST_F(ReservationTest, KeepsWhatItHasWhenTheBudgetIsGone) {
+TEST_F(ReservationTest, KeepsItsTokensWhenTheBudgetIsSpent) {
   Reservation reservation = reserved(30);
   expect_denied_charge(20, 90);
   EXPECT_FALSE(reservation.add(20));
@@ -219,7 +219,7 @@ TEST_F(ReservationTest, KeepsWhatItHasWhenTheBudgetIsGone) {
   EXPECT_TRUE(reservation.allowed());
 }
 
-TEST_F(ReservationTest, KeepsWhatItHasWhenRedisCannotBeAsked) {
+TEST_F(ReservationTest, KeepsItsTokensWhenRedisGivesNoReply) {
   Reservation reservation = reserved(30);
   EXPECT_CALL(*client_, execute).WillOnce(Return(testing::failure(Errc::kTimeout)));
   EXPECT_THROW(static_cast<void>(reservation.add(20)), TimeoutError);

@@ -46,7 +46,7 @@ void expect_same(const ReservationToken& one, const ReservationToken& other) {
   EXPECT_EQ(one.earlier, other.earlier);
 }
 
-TEST(ReservationToken, ComesBackAsItWas) {
+TEST(ReservationToken, RoundTrips) {
   for (const RateLimitConfig& config : {RateLimitConfig{}, with_secret(), with_prefix(""), with_prefix("a:b")}) {
     expect_same(ReservationToken::decode(kToken.encode(config), config), kToken);
   }
@@ -144,7 +144,7 @@ TEST(ReservationToken, SaysWhatIsWrong) {
   EXPECT_THAT(rejected("tg1." + std::string(4093, '0')), HasSubstr("4097 bytes are too long"));
 }
 
-TEST(ReservationToken, IsShownShortenedAndPrintable) {
+TEST(ReservationToken, IsShortenedAndPrintableInMessages) {
   const std::string message = rejected("tg1.\n\"\xff" + std::string(4000, 'x'));
   EXPECT_THAT(message, StartsWith("tollgate: token is \"tg1.\\x0a\\x22\\xffxxx"));
   EXPECT_LT(message.size(), 300U);
@@ -171,7 +171,7 @@ TEST(ReservationToken, IsRejectedWithFieldsOutOfRangeAlthoughItsTagFits) {
   }
 }
 
-TEST(ReservationToken, NamesItselfWith128RandomBitsInHex) {
+TEST(ReservationToken, HasAnIdOf128RandomBitsInHex) {
   std::set<std::string> ids;
   for (int i = 0; i < 1000; ++i) {
     ids.insert(ReservationToken::random_id());

@@ -82,7 +82,7 @@ TEST_F(SetUpTest, HasOneClockForTheLimiterAndItsStoreInMemory) {
 
 // ---- refused for a while ------------------------------------------------------------------------------------------
 
-TEST_F(SetUpTest, RepeatsAnUndoThatRedisRefusesForAWhile) {
+TEST_F(SetUpTest, RepeatsAnUndoThatRedisRefusesTemporarily) {
   for (const char* error : {"OOM command not allowed", "LOADING Redis is loading", "BUSY Redis is busy",
                             "READONLY You can't write", "MISCONF Redis is configured"}) {
     RedisRateLimiter limiter{client_, config()};
@@ -160,7 +160,7 @@ TEST_F(SetUpTest, RepeatsNothingThatMayHaveBeenExecuted) {
 
 // ---- scripts refused ----------------------------------------------------------------------------------------------
 
-TEST_F(SetUpTest, GivesBackByIncrByWhereScriptsAreKnownToBeRefused) {
+TEST_F(SetUpTest, GivesBackByIncrByAfterScriptsWereRefused) {
   client_->set_script_refusal({Errc::kPermissionDenied, false, "EVAL was answered with NOPERM"});
   refuse(Operation::kScript, "NOPERM this user has no permissions to run the 'evalsha' command");
   RedisRateLimiter limiter{client_, config()};
@@ -174,7 +174,7 @@ TEST_F(SetUpTest, GivesBackByIncrByWhereScriptsAreKnownToBeRefused) {
   EXPECT_THAT(observer_->last.detail, HasSubstr("+evalsha"));
 }
 
-TEST_F(SetUpTest, GivesBackByIncrByWhereAScriptTurnsOutToBeRefused) {
+TEST_F(SetUpTest, GivesBackByIncrByWhenAScriptIsRefused) {
   for (const char* error : {"NOPERM this user has no permissions", "ERR unknown command 'EVALSHA'"}) {
     refuse(Operation::kScript, error);
     RedisRateLimiter limiter{client_, config()};
@@ -226,7 +226,7 @@ TEST_F(SetUpTest, NamesTheRightToGrantInPing) {
 
 // ---- the set-up ---------------------------------------------------------------------------------------------------
 
-TEST_F(SetUpTest, ReportsAndCountsWhatNoOutageExplains) {
+TEST_F(SetUpTest, ReportsAndCountsMisconfigurations) {
   for (const char* error : {"NOPERM no", "CROSSSLOT no", "ERR unknown command 'INCRBY'", "WRONGTYPE no"}) {
     RedisRateLimiter limiter{client_, config(Admission::kPipelined, FailurePolicy::kAllow)};
     refuse(Operation::kIncrBy, error);
@@ -241,7 +241,7 @@ TEST_F(SetUpTest, ReportsAndCountsWhatNoOutageExplains) {
   }
 }
 
-TEST_F(SetUpTest, CallsNoOutageASetUp) {
+TEST_F(SetUpTest, ReportsNoOutageAsAMisconfiguration) {
   RedisRateLimiter limiter{client_, config(Admission::kPipelined, FailurePolicy::kAllow)};
   refuse(Operation::kIncrBy, "OOM command not allowed");
   EXPECT_TRUE(limiter.consume("u", 1).allowed);
@@ -250,7 +250,7 @@ TEST_F(SetUpTest, CallsNoOutageASetUp) {
   EXPECT_NO_THROW(limiter.ping());
 }
 
-TEST_F(SetUpTest, TellsPingOfARequestThatWasRefusedInThisMinute) {
+TEST_F(SetUpTest, FailsAPingAfterAMisconfigurationInThisMinute) {
   RedisRateLimiter limiter{client_, config(Admission::kPipelined, FailurePolicy::kAllow)};
   const auto ping = [&] {
     try {
@@ -275,7 +275,7 @@ TEST_F(SetUpTest, TellsPingOfARequestThatWasRefusedInThisMinute) {
   EXPECT_EQ(ping(), std::error_code{});
 }
 
-TEST_F(SetUpTest, LetsNothingPassThatAnotherNodeOfTheClusterHolds) {
+TEST_F(SetUpTest, AdmitsNothingThatAnotherNodeOfTheClusterHolds) {
   for (const FailurePolicy policy : {FailurePolicy::kAllow, FailurePolicy::kLocalShare, FailurePolicy::kDeny}) {
     RedisRateLimiter limiter{client_, config(Admission::kPipelined, policy)};
     client_->refuse([](const Command&) { return std::optional{"MOVED 3999 127.0.0.1:6381"}; });
@@ -311,7 +311,7 @@ TEST_F(SetUpTest, ChargesAnOperationOnceInAClusterAlsoInTheNextMinute) {
   }
 }
 
-TEST_F(SetUpTest, SettlesAReservationOnceInAClusterInWhicheverMinute) {
+TEST_F(SetUpTest, SettlesAReservationOnceInAClusterInAnyMinute) {
   client_->act_as_cluster();
   for (const Admission admission : {Admission::kAtomic, Admission::kPipelined}) {
     RedisRateLimiter limiter{client_, config(admission)};
@@ -335,7 +335,7 @@ TEST_F(SetUpTest, SettlesAReservationOnceInAClusterInWhicheverMinute) {
   }
 }
 
-TEST_F(SetUpTest, RemembersThatItTalksToACluster) {
+TEST_F(SetUpTest, RemembersThatTheServerIsACluster) {
   client_->act_as_cluster();
   RedisRateLimiter limiter{client_, config(Admission::kAtomic)};
   ASSERT_TRUE(limiter.check_and_consume("u", 1, {.operation_id = "1"}));

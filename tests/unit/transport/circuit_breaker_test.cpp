@@ -41,7 +41,7 @@ TEST_F(CircuitBreakerTest, OpensAtTheFifthFailureInARowAndNoSooner) {
   EXPECT_FALSE(breaker_.may_connect(now_));
 }
 
-TEST_F(CircuitBreakerTest, ASuccessBreaksTheRow) {
+TEST_F(CircuitBreakerTest, ASuccessRestartsTheCountOfFailuresInARow) {
   for (int i = 0; i < 4; ++i) EXPECT_EQ(fail(), Change::kNone);
   EXPECT_EQ(breaker_.succeed(), Change::kNone);
   for (int i = 0; i < 4; ++i) EXPECT_EQ(fail(), Change::kNone);
@@ -56,7 +56,7 @@ TEST_F(CircuitBreakerTest, OpensWhenHalfOfTheLast32CallsFailed) {
   EXPECT_EQ(fail(), Change::kOpened);
 }
 
-TEST_F(CircuitBreakerTest, FailuresLongPastDoNotCount) {
+TEST_F(CircuitBreakerTest, OldFailuresDoNotCount) {
   for (int i = 0; i < 100; ++i) {
     EXPECT_EQ(fail(), Change::kNone);
     EXPECT_EQ(breaker_.succeed(), Change::kNone);
@@ -65,7 +65,7 @@ TEST_F(CircuitBreakerTest, FailuresLongPastDoNotCount) {
   EXPECT_EQ(ask(), Permission::kCall);
 }
 
-TEST_F(CircuitBreakerTest, OpensAtOnceWhenNoConnectionIsToBeHad) {
+TEST_F(CircuitBreakerTest, OpensAtOnceWhenNoConnectionCanBeMade) {
   EXPECT_EQ(breaker_.open(now_, random_), Change::kOpened);
   EXPECT_EQ(ask(), Permission::kRefused);
 }
@@ -80,7 +80,7 @@ TEST_F(CircuitBreakerTest, AfterThePauseExactlyOneProbePasses) {
   EXPECT_TRUE(breaker_.may_connect(now_));
 }
 
-TEST_F(CircuitBreakerTest, AnAnsweredProbeClosesAndAllIsForgotten) {
+TEST_F(CircuitBreakerTest, AnAnsweredProbeClosesAndClearsTheHistory) {
   open();
   now_ += pause();
   ASSERT_EQ(ask(), Permission::kProbe);
@@ -103,7 +103,7 @@ TEST_F(CircuitBreakerTest, AFailedProbeKeepsItOpenForTwiceAsLongUpToHalfASecond)
   EXPECT_EQ(pause(), 500ms);
 }
 
-TEST_F(CircuitBreakerTest, ChanceTakesUpToHalfOffAPause) {
+TEST_F(CircuitBreakerTest, JitterTakesUpToHalfOffAPause) {
   random_ = 0.5;
   open();
   EXPECT_EQ(pause(), 18800us);  // 18.75 ms
@@ -121,7 +121,7 @@ TEST_F(CircuitBreakerTest, AProbeWithoutOutcomeIsFollowedByAnother) {
   EXPECT_EQ(ask(), Permission::kProbe);
 }
 
-TEST_F(CircuitBreakerTest, WhatWasUnderWayWhenItOpenedChangesNothing) {
+TEST_F(CircuitBreakerTest, CallsInFlightWhenItOpenedChangeNothing) {
   open();
   EXPECT_EQ(breaker_.succeed(), Change::kNone);
   for (int i = 0; i < 50; ++i) EXPECT_EQ(fail(), Change::kNone);

@@ -39,7 +39,7 @@ TEST(RespEncoder, WritesAPing) {
   EXPECT_EQ(encoded(batch), "*1\r\n$4\r\nPING\r\n");
 }
 
-TEST(RespEncoder, CountsBytesAndTrustsNone) {
+TEST(RespEncoder, WritesLengthsInBytesAndEscapesNothing) {
   CommandBatch batch;
   batch.get("a\0\r\n\xff"s);
   EXPECT_EQ(encoded(batch), "*2\r\n$3\r\nGET\r\n$5\r\na\0\r\n\xff\r\n"s);
@@ -53,7 +53,7 @@ TEST(RespEncoder, WritesACursorUnsigned) {
       "*6\r\n$4\r\nSCAN\r\n$20\r\n18446744073709551615\r\n$5\r\nMATCH\r\n$2\r\np*\r\n$5\r\nCOUNT\r\n$3\r\n500\r\n");
 }
 
-TEST(RespEncoder, NamesAScriptByItsHashOrItsText) {
+TEST(RespEncoder, SendsAScriptAsItsHashOrItsText) {
   CommandBatch batch;
   batch.run(kAdjustScript, std::vector<std::string_view>{"k", "once"}, std::vector<std::int64_t>{-5, 0, 120});
   const std::string sha{kAdjustScript.sha1};
@@ -97,9 +97,9 @@ TEST_F(ReplyParserTest, ReadsAStreamThatComesByteByByte) {
                                                Reply::integer(std::numeric_limits<std::int64_t>::max())));
 }
 
-TEST_F(ReplyParserTest, RefusesWhatIsNoReply) { EXPECT_FALSE(parser_.feed("HTTP/1.1 200 OK\r\n", replies_)); }
+TEST_F(ReplyParserTest, RefusesBytesThatAreNotAReply) { EXPECT_FALSE(parser_.feed("HTTP/1.1 200 OK\r\n", replies_)); }
 
-TEST_F(ReplyParserTest, RefusesAnArrayThatNobodyCouldHold) {
+TEST_F(ReplyParserTest, RefusesAnArrayTooLargeForMemory) {
   EXPECT_FALSE(parser_.feed("*2000000000\r\n", replies_));
   EXPECT_TRUE(replies_.empty());
 }
@@ -207,7 +207,7 @@ TEST_F(TakeAnswer, EachCommandTakesItsOwnKindOfReply) {
   EXPECT_EQ(taken_of(run), "----------yy");
 }
 
-TEST_F(TakeAnswer, AnErrorThatACommandIsNeverToldIsAnothers) {
+TEST_F(TakeAnswer, AnErrorThatACommandNeverGetsIsRejected) {
   EXPECT_TRUE(takes(run, Reply::error("NOSCRIPT No matching script.")));
   for (auto* add : {get, incr_by, expire, unlink, scan, ping}) EXPECT_FALSE(takes(add, Reply::error("NOSCRIPT")));
   EXPECT_TRUE(takes(incr_by, Reply::error("OOM command not allowed")));
@@ -215,13 +215,13 @@ TEST_F(TakeAnswer, AnErrorThatACommandIsNeverToldIsAnothers) {
   EXPECT_TRUE(takes(expire, Reply::error("NOPERM this user has no permissions")));
 }
 
-TEST_F(TakeAnswer, OfAScriptsAnswerTheNumbersAreLeft) {
+TEST_F(TakeAnswer, AScriptsReplyBecomesItsNumbers) {
   EXPECT_EQ(script_answer("10 4711"), Reply::integer(10));
   EXPECT_EQ(script_answer("-9007199254740991 4711"), Reply::integer(-9'007'199'254'740'991));
   EXPECT_EQ(script_answer("-96 29 4711"), Reply::array({Reply::integer(-96), Reply::integer(29)}));
 }
 
-TEST_F(TakeAnswer, AScriptsAnswerEndsInItsSerialNumber) {
+TEST_F(TakeAnswer, AScriptsReplyMustEndInItsSerialNumber) {
   for (const char* text :
        {"10 4710", "10 47110", "10 04711 ", "10", "4711", " 4711", "", " ", "10  4711", "x 4711", "10 x 4711",
         "10 29  4711", "10 4711 4712", "10 70247", "99999999999999999999 4711", "10 -4711"}) {

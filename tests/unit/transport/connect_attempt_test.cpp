@@ -34,20 +34,20 @@ class ConnectAttemptTest : public ::testing::Test {
   Login login_;
 };
 
-TEST_F(ConnectAttemptTest, NeedsNoAnswerWhereThereIsNothingToAgreeOn) {
+TEST_F(ConnectAttemptTest, NeedsNoHandshakeWithoutPasswordAndDatabase) {
   ConnectAttempt connecting = attempt();
   EXPECT_EQ(connecting.action(), Action::kResolve);
   open(connecting);
   EXPECT_EQ(connecting.action(), Action::kLogIn);
-  EXPECT_EQ(connecting.greeting(std::nullopt), "");
+  EXPECT_EQ(connecting.handshake(std::nullopt), "");
   EXPECT_EQ(connecting.action(), Action::kConnected);
   EXPECT_FALSE(connecting.has_answered());
 }
 
-TEST_F(ConnectAttemptTest, ASecondaryConnectionProvesItselfByAPing) {
+TEST_F(ConnectAttemptTest, ASecondaryConnectionIsCheckedByAPing) {
   ConnectAttempt connecting = attempt(Handshake::kAlways);
   open(connecting);
-  EXPECT_EQ(connecting.greeting(std::nullopt), "*1\r\n$4\r\nPING\r\n");
+  EXPECT_EQ(connecting.handshake(std::nullopt), "*1\r\n$4\r\nPING\r\n");
   EXPECT_EQ(connecting.action(), Action::kAwaitAnswers);
   answer(connecting, Reply::status("PONG"));
   EXPECT_EQ(connecting.action(), Action::kConnected);
@@ -58,7 +58,7 @@ TEST_F(ConnectAttemptTest, LogsInAndSelectsAndWaitsForBothAnswers) {
   login_.database = 3;
   ConnectAttempt connecting = attempt(Handshake::kAlways);
   open(connecting);
-  EXPECT_EQ(connecting.greeting(Credentials{"app", "pw"}),
+  EXPECT_EQ(connecting.handshake(Credentials{"app", "pw"}),
             "*3\r\n$4\r\nAUTH\r\n$3\r\napp\r\n$2\r\npw\r\n*2\r\n$6\r\nSELECT\r\n$1\r\n3\r\n");
   answer(connecting, Reply::status("OK"));
   EXPECT_EQ(connecting.action(), Action::kAwaitAnswers);
@@ -69,13 +69,13 @@ TEST_F(ConnectAttemptTest, LogsInAndSelectsAndWaitsForBothAnswers) {
 TEST_F(ConnectAttemptTest, ThePasswordAloneIsTheDefaultUsers) {
   ConnectAttempt connecting = attempt();
   open(connecting);
-  EXPECT_EQ(connecting.greeting(Credentials{"", "pw"}), "*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n");
+  EXPECT_EQ(connecting.handshake(Credentials{"", "pw"}), "*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n");
 }
 
 TEST_F(ConnectAttemptTest, ARefusedLoginFailsWithTheServersReasonAndWithoutThePassword) {
   ConnectAttempt connecting = attempt();
   open(connecting);
-  static_cast<void>(connecting.greeting(Credentials{"", "secret"}));
+  static_cast<void>(connecting.handshake(Credentials{"", "secret"}));
   answer(connecting, Reply::error("WRONGPASS invalid username-password pair"));
   EXPECT_EQ(connecting.action(), Action::kFailed);
   EXPECT_EQ(connecting.failure().code, Errc::kAuthFailed);
@@ -121,7 +121,7 @@ TEST_F(ConnectAttemptTest, ATimeoutNamesItsStage) {
   EXPECT_THAT(resolving.failure().detail, ::testing::HasSubstr("not resolved within connect_timeout"));
   ConnectAttempt logging_in = attempt(Handshake::kAlways);
   open(logging_in);
-  static_cast<void>(logging_in.greeting(std::nullopt));
+  static_cast<void>(logging_in.handshake(std::nullopt));
   logging_in.timed_out();
   EXPECT_THAT(logging_in.failure().detail, ::testing::HasSubstr("not answered in time"));
 }
@@ -133,10 +133,10 @@ TEST_F(ConnectAttemptTest, ANameWithoutAddressFails) {
   EXPECT_THAT(connecting.failure().detail, ::testing::HasSubstr("Name or service not known"));
 }
 
-TEST_F(ConnectAttemptTest, AConnectionLostAmidTheHandshakeWasNotUsed) {
+TEST_F(ConnectAttemptTest, AConnectionLostDuringTheHandshakeExecutedNothing) {
   ConnectAttempt connecting = attempt(Handshake::kAlways);
   open(connecting);
-  static_cast<void>(connecting.greeting(std::nullopt));
+  static_cast<void>(connecting.handshake(std::nullopt));
   connecting.lost({Errc::kConnectionLost, true, "Redis closed it"});
   EXPECT_EQ(connecting.failure().code, Errc::kConnectFailed);
   EXPECT_FALSE(connecting.failure().may_have_executed);

@@ -97,7 +97,7 @@ TEST_F(ConnectionTest, AnEndBeforeTheFirstByteHintsAtTls) {
   EXPECT_THAT(failure.detail, ::testing::HasSubstr("rediss://"));
 }
 
-TEST_F(ConnectionTest, BytesThatAreNoReplyAreAProtocolFailure) {
+TEST_F(ConnectionTest, BytesThatAreNotAReplyAreAProtocolFailure) {
   stream_.incoming = {"HTTP/1.1 400 Bad Request\r\n"};
   EXPECT_EQ(connection_.receive(replies_).code, Errc::kProtocol);
 }
@@ -118,7 +118,7 @@ TEST_F(ConnectionTest, SendsWhatThePeerTakesAndReportsHowMuch) {
   EXPECT_FALSE(connection_.closing);
 }
 
-TEST_F(ConnectionTest, AFailedSendEndsTheWriting) {
+TEST_F(ConnectionTest, NothingIsSentAfterAFailedSend) {
   connection_.outgoing = "x";
   stream_.room = 0;
   stream_.when_full = Status::kFailed;

@@ -74,7 +74,7 @@ class ExchangeQueueTest : public ::testing::Test {
   }();
 };
 
-TEST_F(ExchangeQueueTest, KnowsTheKeysOfCallsThatWereGivenUpAndMayBeExecuted) {
+TEST_F(ExchangeQueueTest, FindsTheKeysOfAbandonedCalls) {
   const Handle waited_for = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   add_post();
   taken();
@@ -93,7 +93,7 @@ TEST_F(ExchangeQueueTest, ACallThatIsWithdrawnUnsentIsNotAbandoned) {
   EXPECT_FALSE(queue_.has_abandoned("k"));
 }
 
-TEST_F(ExchangeQueueTest, NotesWhenAndBehindHowManyEachWasSent) {
+TEST_F(ExchangeQueueTest, NotesWhenAndAtWhichPositionEachWasSent) {
   const std::chrono::steady_clock::time_point now{std::chrono::hours{1}};
   const Handle first = add_call();
   const Handle second = add_call();
@@ -124,14 +124,14 @@ TEST_F(ExchangeQueueTest, RepliesGoToExchangesInTheOrderOfTheirBytes) {
   EXPECT_THAT(ended(), ::testing::ElementsAre(first, second));
 }
 
-TEST_F(ExchangeQueueTest, AReplyToNobodyIsOutOfStep) {
+TEST_F(ExchangeQueueTest, AReplyWithNothingInFlightIsOutOfStep) {
   EXPECT_FALSE(deliver(Reply::integer(1)));
   const Handle pending = add_call();
   EXPECT_FALSE(deliver(Reply::integer(1)));  // nothing of it was sent
   EXPECT_FALSE(pending->done());
 }
 
-TEST_F(ExchangeQueueTest, AReplyThatCannotAnswerIsOutOfStepAndCompletesNothing) {
+TEST_F(ExchangeQueueTest, AReplyThatDoesNotFitIsOutOfStepAndCompletesNothing) {
   const Handle charge = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   const Handle next = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   taken();
@@ -167,30 +167,30 @@ TEST_F(ExchangeQueueTest, EachScriptOfABatchHasASerialNumberOfItsOwn) {
   EXPECT_FALSE(exchange->done());
 }
 
-TEST_F(ExchangeQueueTest, WhatWasNotSentIsWithdrawnWithoutATrace) {
+TEST_F(ExchangeQueueTest, APendingExchangeIsWithdrawnCompletely) {
   const Handle first = add_call();
   add_call();
   EXPECT_EQ(queue_.give_up(first), GivenUp::kWithdrawn);
   EXPECT_EQ(taken(), bytes_of(get_));
 }
 
-TEST_F(ExchangeQueueTest, WhatWasSentKeepsItsPlaceWhenItsCallerGivesUp) {
+TEST_F(ExchangeQueueTest, AnAbandonedExchangeKeepsItsPlace) {
   const Handle abandoned = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   const Handle next = add_call();
   taken();
   EXPECT_EQ(queue_.give_up(abandoned), GivenUp::kAbandoned);
-  EXPECT_EQ(queue_.unattended(), 1U);
+  EXPECT_EQ(queue_.detached(), 1U);
   EXPECT_NE(abandoned->batch, &charge_);  // the caller's batch is gone by now
   EXPECT_EQ((*abandoned->batch)[0].key, "k");
   EXPECT_EQ(queue_.oldest_awaited(), next);
   EXPECT_TRUE(deliver(Reply::integer(1)));
   EXPECT_TRUE(deliver(Reply::integer(1)));
-  EXPECT_EQ(queue_.unattended(), 0U);
+  EXPECT_EQ(queue_.detached(), 0U);
   EXPECT_TRUE(deliver(Reply::string("5")));
   EXPECT_EQ(next->result.replies[0], Reply::string("5"));
 }
 
-TEST_F(ExchangeQueueTest, WhatTheSocketDidNotTakeGoesBackWholeAndInOrder) {
+TEST_F(ExchangeQueueTest, UnsentExchangesBecomePendingAgainInOrder) {
   const Handle first = add_call();
   const Handle second = add_call();
   const Handle third = add_call();
@@ -216,7 +216,7 @@ TEST_F(ExchangeQueueTest, PuttingBackNothingOrEverything) {
   EXPECT_EQ(queue_.give_up(only), GivenUp::kWithdrawn);
 }
 
-TEST_F(ExchangeQueueTest, AnUnsentExchangeThatWasGivenUpMeanwhileIsWithdrawnAfterAll) {
+TEST_F(ExchangeQueueTest, AnUnsentExchangeThatWasAbandonedMeanwhileIsWithdrawn) {
   const Handle exchange = add_call();
   const std::string all = taken();
   EXPECT_EQ(queue_.give_up(exchange), GivenUp::kAbandoned);
@@ -266,7 +266,7 @@ TEST_F(ExchangeQueueTest, OnlyTheUnknownScriptsOfABatchAreSentAgain) {
   EXPECT_EQ(exchange->result.replies[2], Reply::string("1"));
 }
 
-TEST_F(ExchangeQueueTest, WhatIsAnsweredInPartAndCannotBeSentAgainIsInDoubt) {
+TEST_F(ExchangeQueueTest, APartlyAnsweredBatchThatCannotBeSentAgainIsInDoubt) {
   CommandBatch mixed;
   mixed.incr_by("k", 1);
   mixed.run(kAdjustScript, "k", {-1, 0});
@@ -282,7 +282,7 @@ TEST_F(ExchangeQueueTest, WhatIsAnsweredInPartAndCannotBeSentAgainIsInDoubt) {
   EXPECT_FALSE(unknown->result.failure.may_have_executed);
 }
 
-TEST_F(ExchangeQueueTest, ARetryThatWasNotSentIsWithdrawnOrKeptByWhatWasExecuted) {
+TEST_F(ExchangeQueueTest, AnUnsentRetryIsWithdrawnUnlessACommandWasExecuted) {
   CommandBatch mixed;
   mixed.incr_by("k", 1);
   mixed.run(kAdjustScript, "k", {-1, 0});
@@ -301,7 +301,7 @@ TEST_F(ExchangeQueueTest, ARetryThatWasNotSentIsWithdrawnOrKeptByWhatWasExecuted
   EXPECT_EQ(half->result.replies[1], Reply::integer(0));
 }
 
-TEST_F(ExchangeQueueTest, AnyOtherErrorReplyIsAnAnswer) {
+TEST_F(ExchangeQueueTest, AnyOtherErrorReplyIsFinal) {
   const Handle exchange = queue_.add_call(script_, kSerial, bytes_of(script_), nullptr).value();
   taken();
   EXPECT_TRUE(deliver(Reply::error("OOM command not allowed")));
@@ -309,7 +309,7 @@ TEST_F(ExchangeQueueTest, AnyOtherErrorReplyIsAnAnswer) {
   EXPECT_TRUE(exchange->result.ok());
 }
 
-TEST_F(ExchangeQueueTest, ALostConnectionLeavesWhatWasSentInDoubtAndTheRestPending) {
+TEST_F(ExchangeQueueTest, ALostConnectionLeavesSentExchangesInDoubtAndTheRestPending) {
   const Handle sent = add_call();
   taken();
   const Handle unsent = add_call();
@@ -331,7 +331,7 @@ TEST_F(ExchangeQueueTest, WithoutAConnectionCallsFailAndPostsStay) {
   EXPECT_EQ(queue_.posted(), 0U);
 }
 
-TEST_F(ExchangeQueueTest, IsBoundedAndNeitherCallsNorPostsLockTheOtherOut) {
+TEST_F(ExchangeQueueTest, IsBoundedSeparatelyForCallsAndPosts) {
   for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_call();
   EXPECT_FALSE(queue_.add_call(get_, kSerial, bytes_of(get_), nullptr).has_value());
   for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_post();
@@ -351,7 +351,7 @@ TEST_F(ExchangeQueueTest, IsBoundedAndNeitherCallsNorPostsLockTheOtherOut) {
   EXPECT_TRUE(queue_.add_call(get_, kSerial, bytes_of(get_), nullptr).has_value());
 }
 
-TEST_F(ExchangeQueueTest, KeepsFewOfTheExchangesThatAnOutagePiledUp) {
+TEST_F(ExchangeQueueTest, KeepsFewOfTheExchangesOfAnOutage) {
   for (std::size_t i = 0; i < ExchangeQueue::kMaxExchanges; ++i) add_post();
   queue_.fail_pending_posts({Errc::kConnectionLost, false}, finished_);
   for (const Handle post : ended()) queue_.release(post);
@@ -398,7 +398,7 @@ TEST_F(ExchangeQueueTest, APendingPostCanBeMovedAndASentOneStays) {
   EXPECT_EQ(taken(), bytes_of(get_));  // the call's
 }
 
-TEST_F(ExchangeQueueTest, APostThatComesFirstIsSentBeforeWhatIsPending) {
+TEST_F(ExchangeQueueTest, APostMarkedFirstIsSentBeforePendingExchanges) {
   add_call();
   CommandBatch first = charge_;
   std::shared_ptr<ReplyHandler> handler;
@@ -406,7 +406,7 @@ TEST_F(ExchangeQueueTest, APostThatComesFirstIsSentBeforeWhatIsPending) {
   EXPECT_EQ(taken(), bytes_of(charge_) + bytes_of(get_));
 }
 
-TEST_F(ExchangeQueueTest, UsesItsExchangesAgain) {
+TEST_F(ExchangeQueueTest, ReusesItsExchanges) {
   const Handle first = add_call();
   const Exchange* const place = &*first;
   taken();

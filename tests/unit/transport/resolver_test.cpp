@@ -50,7 +50,7 @@ class ResolverTest : public ::testing::Test {
                      [this](std::function<void()> task) { launch(std::move(task)); }};
 };
 
-TEST_F(ResolverTest, LooksUpANameOnceForAllWhoAskMeanwhile) {
+TEST_F(ResolverTest, LooksUpANameOnceForAllConcurrentCallers) {
   const auto first = resolver_.start("cache", 6379);
   for (int i = 0; i < 100; ++i) EXPECT_EQ(resolver_.start("cache", 6379), first);
   EXPECT_EQ(launches_, 1);
@@ -63,7 +63,7 @@ TEST_F(ResolverTest, LooksUpANameOnceForAllWhoAskMeanwhile) {
   EXPECT_EQ(first->error(), "");
 }
 
-TEST_F(ResolverTest, LooksUpEachHostAndPortByItself) {
+TEST_F(ResolverTest, LooksUpEachHostAndPortSeparately) {
   const auto first = resolver_.start("cache", 6379);
   const auto other_port = resolver_.start("cache", 6380);
   const auto other_host = resolver_.start("other", 6379);
@@ -90,7 +90,7 @@ TEST_F(ResolverTest, LooksUpAgainOnceTheLookUpHasEnded) {
   EXPECT_THAT(first->addresses(), SizeIs(2)) << "an earlier result changed";
 }
 
-TEST_F(ResolverTest, ReportsThatThereIsNoThread) {
+TEST_F(ResolverTest, ReportsThatNoThreadCanBeStarted) {
   has_no_threads_ = true;
   const auto refused = resolver_.start("cache", 6379);
   EXPECT_TRUE(refused->wait_until(kNow));
@@ -132,7 +132,7 @@ TEST(Resolution, ResolvesANumericAddressAtOnce) {
   }
 }
 
-TEST(BlockedSignals, AreAsTheyWereHoweverTheScopeIsLeft) {
+TEST(BlockedSignals, AreRestoredHoweverTheScopeIsLeft) {
   sigset_t before;
   sigset_t during;
   sigset_t after;

@@ -38,13 +38,13 @@ TEST_F(ScriptPreloadTest, SendsEachScriptOnceWithoutKeys) {
   EXPECT_TRUE(batch[0].key.empty());
 }
 
-TEST_F(ScriptPreloadTest, KeepsWhatItHasRoomForAndLeavesOutTheRest) {
+TEST_F(ScriptPreloadTest, KeepsAsManyScriptsAsItsMaximum) {
   std::array<Script, ScriptList::kMaxScripts + 1> many{};
   for (const Script& script : many) scripts_.add(std::array{&script});
   EXPECT_EQ(preload_.batch(kNow).size(), ScriptList::kMaxScripts);
 }
 
-TEST_F(ScriptPreloadTest, SaysWhyScriptsAreRefusedUntilTheyAreGranted) {
+TEST_F(ScriptPreloadTest, ReturnsTheRefusalUntilScriptsAreGranted) {
   EXPECT_FALSE(preload_.refusal().code);
   answer(testing::replies({testing::error("NOPERM this user has no permissions to run the 'eval' command")}));
   EXPECT_EQ(preload_.refusal().code, Errc::kPermissionDenied);
@@ -55,17 +55,17 @@ TEST_F(ScriptPreloadTest, SaysWhyScriptsAreRefusedUntilTheyAreGranted) {
   EXPECT_FALSE(preload_.refusal().code);
 }
 
-TEST_F(ScriptPreloadTest, AsksAgainOnceASecondWhileScriptsAreRefused) {
+TEST_F(ScriptPreloadTest, RetriesOnceASecondWhileScriptsAreRefused) {
   static_cast<void>(preload_.batch(kNow));
-  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::hours{1}));
+  EXPECT_FALSE(preload_.is_retry_due(kNow + std::chrono::hours{1}));
   answer(testing::replies({testing::error("NOPERM this user has no permissions to run the 'eval' command")}));
-  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::milliseconds{999}));
-  EXPECT_TRUE(preload_.is_to_be_asked_again(kNow + std::chrono::seconds{1}));
+  EXPECT_FALSE(preload_.is_retry_due(kNow + std::chrono::milliseconds{999}));
+  EXPECT_TRUE(preload_.is_retry_due(kNow + std::chrono::seconds{1}));
   static_cast<void>(preload_.batch(kNow + std::chrono::seconds{1}));
-  EXPECT_FALSE(preload_.is_to_be_asked_again(kNow + std::chrono::seconds{1}));
+  EXPECT_FALSE(preload_.is_retry_due(kNow + std::chrono::seconds{1}));
 }
 
-TEST_F(ScriptPreloadTest, ARenamedCommandIsARefusalAndAServerThatIsNotReadyIsNone) {
+TEST_F(ScriptPreloadTest, ARenamedCommandIsARefusalAndALoadingServerIsNot) {
   answer(testing::replies({testing::error("LOADING Redis is loading the dataset in memory")}));
   EXPECT_FALSE(preload_.refusal().code);
   answer(testing::replies({testing::error("ERR unknown command 'EVAL', with args beginning with: ")}));

@@ -84,7 +84,7 @@ TEST(RoundTripTest, FallsAtOnceAndRisesSlowly) {
   EXPECT_FALSE(round_trip.is_slow());
 }
 
-TEST(RoundTripTest, WhatRedisDoesForThoseInFlightIsNotTheNetworks) {
+TEST(RoundTripTest, TheTimeOfRedisForExchangesInFlightIsNotLatency) {
   RoundTrip round_trip;
   for (int i = 0; i < 100; ++i) round_trip.note(1ms, 200);
   EXPECT_FALSE(round_trip.is_slow());

@@ -10,7 +10,7 @@ using namespace std::chrono_literals;
 constexpr Yields::Time kNow{1h};
 constexpr Yields::Time kFar = kNow + 1h;
 
-TEST(Yields, GoOnWhileTheyAreShort) {
+TEST(Yields, ContinueWhileTheyAreShort) {
   Yields yields;
   EXPECT_TRUE(yields.may_go_on(kNow, kNow + Yields::kPatience - 1ns, 1));
   EXPECT_TRUE(yields.may_go_on(kNow, kNow + 20 * Yields::kLong - 1ns, 20));

@@ -81,7 +81,7 @@ TEST(CheckConfig, BoundsTheDenyMemory) {
   EXPECT_THAT(rejected_config([](auto& config) { config.deny_memory = 60'001ms; }), HasSubstr("is 60001;"));
 }
 
-TEST(CheckConfig, KnowsItsEnumerators) {
+TEST(CheckConfig, RejectsUnknownEnumerators) {
   for (const auto policy :
        {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kDeny, FailurePolicy::kLocalShare}) {
     accept_config([policy](auto& config) { config.on_failure = policy; });
@@ -119,7 +119,7 @@ TEST(CheckUserId, TakesAnyBytesWithinItsLength) {
   }
 }
 
-TEST(CheckUserId, NamesWhatIsWrongWithTheOthers) {
+TEST(CheckUserId, NamesTheErrorInInvalidIds) {
   EXPECT_EQ(rejection([] { check_user_id(""); }), "tollgate: user_id is 0 bytes long (\"\"); it must be 1 … 512 bytes");
   const std::string message = rejection([] { check_user_id(std::string(1'000'000, '\n')); });
   EXPECT_THAT(message, AllOf(HasSubstr("user_id is 1000000 bytes long (\"\\x0a"), HasSubstr("1 … 512 bytes")));

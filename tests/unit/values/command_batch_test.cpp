@@ -109,7 +109,7 @@ TEST(CommandBatch, KeepsAKeyThatIsRepeatedOnce) {
   EXPECT_EQ(batch[0].key.data(), batch[1].key.data());
 }
 
-TEST(CommandBatch, TellsAlternatingKeysApart) {
+TEST(CommandBatch, DistinguishesAlternatingKeys) {
   CommandBatch batch;
   for (const char* key : {"a", "b", "a", "ab", "b", "ab", "a"}) batch.get(key);
   EXPECT_THAT(keys_of(batch), ElementsAre("a", "b", "a", "ab", "b", "ab", "a"));
@@ -129,7 +129,7 @@ TEST(CommandBatch, KeepsItsKeysWhenTheyOutgrowTheRoomInside) {
   }
 }
 
-TEST(CommandBatch, RepeatsItsOwnKeyOnTheWayToTheHeap) {
+TEST(CommandBatch, CanRepeatItsOwnKeyWhileItGrows) {
   CommandBatch batch;
   batch.get(std::string(200, 'a'));
   batch.get("b");

@@ -57,7 +57,7 @@ TEST(Error, KeepsTheCodeOfAnInjectedClient) {
   }
 }
 
-TEST(Error, SaysWhatHappenedAndWhere) {
+TEST(Error, NamesTheErrorAndWhereItHappened) {
   EXPECT_STREQ((Error{{Errc::kConnectFailed, false, "127.0.0.1:1: refused"}}.what()),
                "tollgate: no connection to Redis: 127.0.0.1:1: refused");
 }
@@ -71,7 +71,7 @@ TEST(Error, SaysWhenTheRequestMayHaveBeenExecuted) {
   EXPECT_THAT(certain.what(), Not(HasSubstr("executed")));
 }
 
-TEST(Error, KeepsTheServersWordsOutOfItsMessage) {
+TEST(Error, KeepsTheServersTextOutOfItsMessage) {
   try {
     throw_failure(failure_from_error_reply("WRONGTYPE user_42 is no string"));
   } catch (const ServerError& error) {
@@ -95,7 +95,7 @@ TEST(Error, IsRetryableWhereTimeAloneMayHelp) {
   EXPECT_TRUE((Error{{Errc::kTimeout}}.retryable()));
 }
 
-TEST(ErrorReply, IsToldByItsFirstWord) {
+TEST(ErrorReply, IsRecognisedByItsFirstWord) {
   struct Case {
     const char* text;
     Errc code;
@@ -145,7 +145,7 @@ TEST(ErrorReply, IsDescribedByItsCodeWordAndItsCommandAndNothingElse) {
   }
 }
 
-TEST(ErrorCode, TellsWhatIsTheSetUp) {
+TEST(ErrorCode, DistinguishesMisconfigurations) {
   for (const Errc code : {Errc::kAuthRequired, Errc::kAuthFailed, Errc::kPermissionDenied, Errc::kWrongType,
                           Errc::kMoved, Errc::kCrossSlot, Errc::kUnknownCommand}) {
     EXPECT_TRUE(is_misconfiguration(code)) << std::error_code{code}.message();

@@ -40,7 +40,7 @@ TEST(EventQueue, DeliversInOrderAndOnce) {
   EXPECT_EQ(recorder->seen, (std::vector<std::string>{"a", "b"}));
 }
 
-TEST(EventQueue, WhatHappensWhileAnEventIsToldIsToldAfterIt) {
+TEST(EventQueue, EventsDuringADeliveryAreDeliveredAfterIt) {
   const auto recorder = std::make_shared<Recorder>();
   detail::EventQueue queue{recorder};
   recorder->queue = &queue;
@@ -67,7 +67,7 @@ TEST(EventQueue, WithoutAnObserverNothingIsKept) {
   queue.deliver();
 }
 
-TEST(EventQueue, EveryThreadsEventsAreToldOneAtATime) {
+TEST(EventQueue, EventsOfAllThreadsAreDeliveredOneAtATime) {
   const auto recorder = std::make_shared<Recorder>();  // no lock in it
   detail::EventQueue queue{recorder};
   std::vector<std::thread> threads;

@@ -67,7 +67,7 @@ TEST(InlineVector, IsCopiedElementByElement) {
   EXPECT_EQ(copy.size(), 5U);
 }
 
-TEST(InlineVector, HandsItsElementsOnWhenMoved) {
+TEST(InlineVector, MovesItsElements) {
   Texts from = up_to(4);
   const Texts to = std::move(from);
   expect_up_to(to, 4);

@@ -25,7 +25,7 @@ TEST(Reply, IsNilUntilItIsSomething) {
   EXPECT_EQ(Reply{}.kind(), Reply::Kind::kNil);
 }
 
-TEST(Reply, KnowsItsKindAndContent) {
+TEST(Reply, HasAKindAndContent) {
   EXPECT_EQ(integer(5).kind(), Reply::Kind::kInteger);
   EXPECT_EQ(bulk("a\0b"s).text(), "a\0b"s);
   EXPECT_EQ(status("OK").text(), "OK");
@@ -63,7 +63,7 @@ TEST(ReplyToInteger, ReadsNothingElse) {
   }
 }
 
-TEST(BatchResult, IsFineUntilSomethingFailed) {
+TEST(BatchResult, IsOkUntilItHasAFailure) {
   EXPECT_TRUE(BatchResult{}.ok());
   EXPECT_TRUE(testing::replies({error("ERR a reply is no failure")}).ok());
   EXPECT_FALSE(testing::failure(Errc::kTimeout).ok());
