@@ -1,4 +1,15 @@
-/// Makes a client from a URL. Thread safety: every function, and every client, may be called from all threads.
+/// From a URL to a client. The forms of a URL, with [ ] around what may be left out:
+///
+///     redis://[[[user][:password]@]host[:port]][/database]   TCP; defaults: localhost, 6379, 0
+///     valkey://…                                             the same
+///     unix://[[user][:password]@]/path/of.sock               a Unix socket
+///     memory://                                              a store inside this process, without any of the rest
+///
+/// `?db=N` names the database too, `?connect_timeout_ms=N` and `?command_timeout_ms=N` (1 … 3'600'000) the timeouts of
+/// ClientOptions; several are joined by `&`. An IPv6 address stands in [ ]. Parts are percent-encoded where they hold
+/// one of / ? # @ %. AUTH is sent where there is a password: `user:@` has an empty one, `user@` and `:@` have none.
+/// rediss:// and valkeys:// (TLS) and those with +sentinel or +cluster are refused.
+/// Thread safety: both functions may be called from every thread; so may the clients that they return.
 #pragma once
 
 #include <memory>
@@ -10,16 +21,17 @@
 
 namespace tollgate::inline v0 {
 
-/// Makes a new client for `url` (see README), which shares no connection with other clients: it uses up to four
-/// connections while few calls are in flight and one under load; for `memory://`, a new store. Throws
-/// std::invalid_argument on a malformed URL and on timeouts out of range. Does no I/O: the client connects at its first
-/// use. The destructor of the last owner blocks until every post has been answered, for the command timeout at most.
+/// A private client for `url`: with connections of its own, one under load and up to four while few calls are under way
+/// (a fifth for RedisRateLimiter::reset), or for `memory://` with a store of its own. Throws std::invalid_argument on a
+/// malformed URL and on timeouts out of range. Does no I/O: the client connects at its first use. When the last owner
+/// releases it, that blocks until posts have been answered, for the command timeout at most.
 [[nodiscard]] TOLLGATE_EXPORT std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options = {});
 
-/// As connect(), but returns the existing client of this process for the same URL, timeouts and observer, if there is
-/// one. Limiters made from a URL use this, because several clients of one server are slower than one (with 16 threads,
-/// two reach 0.85 and four 0.42 of the decisions per second of one). Clients with a credentials callback and stores of
-/// `memory://` are never shared. After a fork the child shares no client with its parent.
+/// As connect(), but returns the client that this process already has for the same URL, timeouts and observer. Limiters
+/// made from a URL use this, because several clients of one server are slower than one (two: 0.85, four: 0.42 of one
+/// client's decisions per second with 16 threads). Limiters that share a client share its circuit breaker and its
+/// statistics. Never shared are a client with a credentials callback and the stores of `memory://`; a forked child
+/// shares none with its parent.
 [[nodiscard]] TOLLGATE_EXPORT std::shared_ptr<RedisClient> connect_shared(std::string_view url,
                                                                           ClientOptions options = {});
 

@@ -69,13 +69,7 @@ class Node::ExclusiveUse {
 };
 
 Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts)
-    : shared_{client,
-              std::move(endpoint),
-              std::move(login),
-              options.connect_timeout,
-              options.command_timeout,
-              {shared_.endpoint.name, options.observer},
-              std::make_shared<ScriptPreload>(scripts)},
+    : shared_(client, std::move(endpoint), std::move(login), options, scripts),
       maintenance_(shared_, Handshake::kAlways, Pipeline::Use::kMaintenance),
       service_thread_([this] { return service(); }) {
   slots_.emplace_back(shared_, Handshake::kAsNeeded);

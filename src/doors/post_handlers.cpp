@@ -86,9 +86,8 @@ Failure failure_of(const CommandBatch& batch, const BatchResult& result, std::si
 Failure explain_script_refusal(Failure refusal) {
   if (!refusal.detail.empty()) refusal.detail += "; ";
   refusal.detail +=
-      "Redis refuses scripts from this user, so tokens are given back without them; grant +eval and +evalsha, and "
-      "rename "
-      "neither command";
+      "Redis refuses scripts from this user, so tokens are given back without them; grant it EVAL and EVALSHA "
+      "(ACL SETUSER <user> +eval +evalsha), and do not rename them";
   return refusal;
 }
 

@@ -16,8 +16,10 @@
 #include <mutex>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
+#include "tollgate/client_options.hpp"
 #include "tollgate/redis_client.hpp"
 #include "transport/client_events.hpp"
 #include "transport/connection.hpp"
@@ -37,6 +39,17 @@ class Pipeline {
 
   /// The objects that the connections of one client share; it outlives them.
   struct Shared {
+    /// Of `options` the timeouts and the observer are used. `scripts` must outlive it.
+    Shared(RedisClient& its_client, Endpoint its_endpoint, Login its_login, const ClientOptions& options,
+           const ScriptList& script_list)
+        : client(its_client),
+          endpoint(std::move(its_endpoint)),
+          login(std::move(its_login)),
+          connect_timeout(options.connect_timeout),
+          command_timeout(options.command_timeout),
+          events(endpoint.name, options.observer),
+          scripts(std::make_shared<ScriptPreload>(script_list)) {}
+
     RedisClient& client;  // passed to handlers
     const Endpoint endpoint;
     const Login login;

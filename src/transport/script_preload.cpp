@@ -13,12 +13,6 @@ bool refuses_scripts(const Reply& reply) noexcept {
   return text.starts_with("NOPERM") || text.starts_with("ERR unknown command");
 }
 
-Failure refusal_from(const Reply& reply) {
-  Failure failure = failure_from_error_reply(reply.text());
-  failure.detail = "this Redis user may not run scripts; grant it EVAL and EVALSHA (ACL SETUSER <user> +eval +evalsha)";
-  return failure;
-}
-
 }  // namespace
 
 void ScriptList::add(std::span<const Script* const> scripts) noexcept {
@@ -49,7 +43,7 @@ void ScriptPreload::handle(RedisClient& /*client*/, const CommandBatch& /*batch*
   if (refused == nullptr && !is_refused_.load(std::memory_order_relaxed)) return;
   const std::lock_guard lock{mutex_};
   try {
-    refusal_ = refused == nullptr ? Failure{} : refusal_from(*refused);
+    refusal_ = refused == nullptr ? Failure{} : failure_from_error_reply(refused->text(), "EVAL");
   } catch (const std::bad_alloc&) {
     refusal_ = {Errc::kPermissionDenied};
   }

@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -16,7 +17,9 @@
 namespace tollgate::inline v0 {
 
 /// `time` on CLOCK_MONOTONIC, which is what std::chrono::steady_clock reads on Linux.
+/// A time before its start is the start.
 inline timespec to_timespec(std::chrono::nanoseconds time) noexcept {
+  time = std::max(time, std::chrono::nanoseconds{0});
   const auto seconds = std::chrono::floor<std::chrono::seconds>(time);
   return {static_cast<std::time_t>(seconds.count()), static_cast<long>((time - seconds).count())};
 }

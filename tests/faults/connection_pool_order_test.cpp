@@ -170,13 +170,7 @@ TEST_F(ConnectionPoolOrder, AReusedExchangeIsNotMistakenForTheFinishedOne) {
   } client;
   const ScriptList no_scripts;
   const Url url = Url::parse(server_.url());
-  Pipeline::Shared shared{client,
-                          url.endpoint(),
-                          url.login(nullptr),
-                          kPatient.connect_timeout,
-                          kPatient.command_timeout,
-                          {server_.url(), nullptr},
-                          std::make_shared<ScriptPreload>(no_scripts)};
+  Pipeline::Shared shared{client, url.endpoint(), url.login(nullptr), kPatient, no_scripts};
   Pipeline pipeline{shared, Handshake::kAsNeeded};
   const auto call = [&](const std::string& user, Clock::time_point until, const std::shared_ptr<ReplyHandler>& late) {
     return pipeline.execute(charge_of(key(user), 1), Clock::now(), until, late);

@@ -28,7 +28,7 @@ TEST_F(UrlOnRedis, SendsNoAuthWithoutAPassword) {
 
 TEST_F(UrlOnRedis, SendsAuthWithAnEmptyPassword) {
   EXPECT_THROW(ping(url("redis", "app:@")), ServerError);
-  server_.command({"ACL", "SETUSER", "app", "on", ">", "+ping"});
+  server_.command({"ACL", "SETUSER", "app", "on", ">", "+ping", "+eval"});
   EXPECT_NO_THROW(ping(url("redis", "app:@")));
 }
 

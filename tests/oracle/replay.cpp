@@ -25,10 +25,28 @@ std::optional<Counter> parse_counter(std::string_view key) {
   return counter < kFarAway && key_of(counter) == key ? std::optional{counter} : std::nullopt;
 }
 
+/// As MONITOR prints it.
+std::string printed(std::string_view source) {
+  std::string text;
+  for (const char character : source) {
+    if (character == '\n') {
+      text += "\\n";
+    } else {
+      text += character;
+    }
+  }
+  return text;
+}
+
+/// Called by its SHA-1 or with its source, as posts are.
+bool is_call_of(const Script& script, std::string_view name, std::string_view text) {
+  return (name == "EVALSHA" && text == script.sha1) || (name == "EVAL" && text == printed(script.source));
+}
+
 Command::Kind kind_of(std::string_view name, std::string_view script) {
   if (name == "INCRBY") return Command::kIncrBy;
-  if (name == "EVALSHA" && script == kAdmitScript.sha1) return Command::kAdmit;
-  if (name == "EVALSHA" && script == kAdjustScript.sha1) return Command::kAdjust;
+  if (is_call_of(kAdmitScript, name, script)) return Command::kAdmit;
+  if (is_call_of(kAdjustScript, name, script)) return Command::kAdjust;
   if (name == "GET") return Command::kGet;
   if (name == "DECRBY") return Command::kDecrBy;
   if (name == "UNLINK") return Command::kUnlink;
@@ -48,17 +66,18 @@ void Recorder::on_command(std::string_view address, const std::vector<std::strin
     command.counter = *counter;
     return commands_.push_back(command);
   }
-  const auto known = workers_.find(address);
-  if (known == workers_.end()) {
+  for (const std::string_view word : words) {
     constexpr std::string_view kName = ":worker-";
-    const auto at = words[1].find(kName);
-    if (at != std::string_view::npos) {
-      workers_.emplace(address, static_cast<std::uint8_t>(number(words[1].substr(at + kName.size()))));
-    }
+    const auto at = word.find(kName);
+    if (at == std::string_view::npos) continue;
+    workers_.emplace(address, static_cast<std::uint8_t>(number(word.substr(at + kName.size()))));
     return;
   }
+  const auto known = workers_.find(address);
+  if (known == workers_.end()) return;
   command.worker = known->second;
   const bool script = command.kind == Command::kAdmit || command.kind == Command::kAdjust;
+  if (script && words[2] == "0") return;  // only loads the script
   const bool recorded = script && words[2] == "2";
   const std::size_t key = script ? 3 : 1;
   if (command.kind != Command::kScan) {

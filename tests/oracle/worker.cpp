@@ -99,8 +99,9 @@ class Worker {
 
   void run() {
     while (!shared_.go) std::this_thread::sleep_for(1ms);
-    // This identifies the worker of each connection in the record.
+    // Identifies the worker of both of its connections in the record: that of calls, and that of reset.
     static_cast<void>(limiters_[0].get_remaining("worker-" + std::to_string(number_)));
+    limiters_[0].reset("worker-" + std::to_string(number_));
     while (shared_.operations_left.fetch_sub(1) > 0) {
       pass_time();
       act();

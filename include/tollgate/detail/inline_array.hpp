@@ -84,10 +84,10 @@ class InlineArray {
     other.size_ = 0;
   }
 
+  std::array<T, N> room_;  // before its pointer
   T* data_ = room_.data();
   std::size_t size_ = 0;
   std::size_t capacity_ = N;
-  std::array<T, N> room_;
 };
 
 }  // namespace tollgate::inline v0::detail

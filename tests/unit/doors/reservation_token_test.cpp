@@ -20,7 +20,7 @@ using ::testing::Not;
 using ::testing::StartsWith;
 
 const std::string kSecret = "a secret of 24 bytes ...";
-const ReservationToken kToken{"user_42", "0123456789abcdef0123456789abcdef", 29'012'345, 1'500, 200};
+const ReservationToken kToken{"user_42", "0123456789abcdef0123456789abcdef", {29'012'345}, 1'500, 200};
 
 RateLimitConfig with_secret(std::string secret = kSecret) {
   RateLimitConfig config;
@@ -53,18 +53,21 @@ TEST(ReservationToken, RoundTrips) {
 }
 
 TEST(ReservationToken, CarriesEveryValidValue) {
-  const ReservationToken smallest{"u", "i", std::numeric_limits<std::int64_t>::min(), 0, 0};
-  const ReservationToken largest{std::string(512, '\xff'), std::string(128, '.'),
-                                 std::numeric_limits<std::int64_t>::max(), kMaxTokens, kMaxTokens};
-  const ReservationToken hostile{std::string{"a:b*.\0\n", 7}, std::string{"\0.", 2}, -1, 1, 1};
+  const ReservationToken smallest{"u", "i", {std::numeric_limits<std::int64_t>::min()}, 0, 0};
+  const ReservationToken largest{std::string(512, '\xff'),
+                                 std::string(128, '.'),
+                                 {std::numeric_limits<std::int64_t>::max()},
+                                 kMaxTokens,
+                                 kMaxTokens};
+  const ReservationToken hostile{std::string{"a:b*.\0\n", 7}, std::string{"\0.", 2}, {-1}, 1, 1};
   for (const ReservationToken& token : {smallest, largest, hostile}) {
     expect_same(ReservationToken::decode(token.encode(with_secret()), with_secret()), token);
   }
 }
 
 TEST(ReservationToken, IsPrintableTextOfABoundedLength) {
-  const ReservationToken shortest{"u", ReservationToken::random_id(), 0, 0, 0};
-  const ReservationToken longest{std::string(512, '\xff'), ReservationToken::random_id(), 0, 0, 0};
+  const ReservationToken shortest{"u", ReservationToken::random_id(), {0}, 0, 0};
+  const ReservationToken longest{std::string(512, '\xff'), ReservationToken::random_id(), {0}, 0, 0};
   EXPECT_THAT(shortest.encode({}), MatchesRegex("tg1\\.[0-9a-f]+\\.[0-9a-f]+"));
   EXPECT_GE(shortest.encode({}).size(), 150U);
   EXPECT_LE(longest.encode({}).size(), 1200U);
@@ -73,7 +76,7 @@ TEST(ReservationToken, IsPrintableTextOfABoundedLength) {
 TEST(ReservationToken, KeepsItsFormat) {
   RateLimitConfig config = with_secret();
   config.key_prefix = "p";
-  EXPECT_EQ((ReservationToken{"u", "i", 1, 2, 3}.encode(config)),
+  EXPECT_EQ((ReservationToken{"u", "i", {1}, 2, 3}.encode(config)),
             "tg1.148de9c5a7a44d19"  // SHA-256 of "p", its first 8 bytes
             "000175"
             "000169"
@@ -159,11 +162,11 @@ TEST(ReservationToken, PrintsNoSecretInAnyRejection) {
 TEST(ReservationToken, IsRejectedWithFieldsOutOfRangeAlthoughItsTagFits) {
   const std::string id = ReservationToken::random_id();
   for (const ReservationToken& forged :
-       {ReservationToken{"", id, 0, 0, 0}, ReservationToken{std::string(513, 'u'), id, 0, 0, 0},
-        ReservationToken{"u", "", 0, 0, 0}, ReservationToken{"u", std::string(129, 'i'), 0, 0, 0},
-        ReservationToken{"u", id, 0, -1, 0}, ReservationToken{"u", id, 0, kMaxTokens + 1, 0},
-        ReservationToken{"u", id, 0, 0, -1}, ReservationToken{"u", id, 0, 0, kMaxTokens + 1},
-        ReservationToken{"u", id, 0, std::numeric_limits<std::int64_t>::min(), 0}}) {
+       {ReservationToken{"", id, {0}, 0, 0}, ReservationToken{std::string(513, 'u'), id, {0}, 0, 0},
+        ReservationToken{"u", "", {0}, 0, 0}, ReservationToken{"u", std::string(129, 'i'), {0}, 0, 0},
+        ReservationToken{"u", id, {0}, -1, 0}, ReservationToken{"u", id, {0}, kMaxTokens + 1, 0},
+        ReservationToken{"u", id, {0}, 0, -1}, ReservationToken{"u", id, {0}, 0, kMaxTokens + 1},
+        ReservationToken{"u", id, {0}, std::numeric_limits<std::int64_t>::min(), 0}}) {
     EXPECT_THAT(rejected(forged.encode(with_secret())), HasSubstr("it is forged: a field is out of range"));
   }
 }

@@ -217,7 +217,7 @@ TEST_F(SetUpTest, NamesTheRightToGrantInPing) {
   } catch (const Error& error) {
     EXPECT_EQ(error.code(), Errc::kPermissionDenied);
     EXPECT_TRUE(error.misconfiguration());
-    EXPECT_THAT(error.what(), HasSubstr("+eval and +evalsha"));
+    EXPECT_THAT(error.what(), HasSubstr("+eval +evalsha"));
   }
   EXPECT_THAT(events(), ElementsAre("scripts refused"));
   client_->set_script_refusal({});
