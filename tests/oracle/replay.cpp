@@ -283,8 +283,8 @@ void Replay::conclude(Worker& worker, bool allowed, std::int64_t used) {
   const Entry& entry = *worker.next;
   const std::int64_t limit = budget_of(entry.counter).limit;
   const std::int64_t remaining = std::clamp<std::int64_t>(limit - std::max<std::int64_t>(used, 0), 0, limit);
-  const bool was_allowed = entry.kind != Entry::kPeek || entry.tokens != Entry::kNotKnown;
-  const bool answers_differ = was_allowed && entry.allowed != allowed;
+  const bool allowed_is_known = entry.kind != Entry::kPeek || entry.tokens != Entry::kNotKnown;
+  const bool answers_differ = allowed_is_known && entry.allowed != allowed;
   if (answers_differ || entry.local || (entry.remaining != Entry::kNotKnown && entry.remaining != remaining)) {
     disagree(Disagreement::kAnswer, where(worker) + ", " + std::to_string(entry.remaining) + " remaining, but it is " +
                                         (allowed ? "yes" : "no") + ", " + std::to_string(remaining) + " remaining");
