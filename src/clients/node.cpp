@@ -97,6 +97,7 @@ BatchResult Node::execute(const CommandBatch& batch, RedisClient::Deadline deadl
                           const std::shared_ptr<ReplyHandler>& late) {
   const Time now = SteadyClock::now();
   BatchResult result = carry(batch, now, deadline.value_or(now + shared_.command_timeout), late);
+  if (result.failure.may_have_executed) service_thread_.request();  // its reply may still come
   counters_.add(result.ok() ? LatencyHistogram::bucket_of(SteadyClock::now() - now) : kFailed);
   return result;
 }
@@ -223,7 +224,6 @@ bool Node::collect_late_replies(Pipeline::Server server) {
 /// as on the primary.
 void Node::mark_unhealthy() {
   failures_.fetch_add(1, std::memory_order_relaxed);
-  service_thread_.request();
   if (!primary().pipeline.circuit_is_open()) {
     collect_late_replies(
         Pipeline::Server::kFails);  // so that late charges are undone even if every caller has a short deadline
