@@ -28,8 +28,8 @@ struct ClientOptions {
 
   /// Called at each connect in place of the URL's user and password, so that a rotated password needs no restart; empty
   /// function (the default) = the URL's. AUTH is sent with what it returns. It is called on the threads that call the
-  /// client, perhaps on several at once, while no lock is held. It delays those calls, so it should not block. When it
-  /// throws, the attempt to connect fails and the exception is dropped.
+  /// client and on its service thread, perhaps on several at once, while no lock is held. It delays those calls, so it
+  /// should not block. When it throws, the attempt to connect fails and the exception is dropped.
   std::function<Credentials()> credentials = nullptr;
 
   /// Receives this client's events; null = no events.

@@ -45,8 +45,8 @@ struct Event {
   std::int64_t tokens = 0;
 };
 
-/// Receives events. Thread safety: on_event may be called on any thread that calls the limiter, one call at a time for
-/// each client and each limiter, in the order of the events.
+/// Receives events. Thread safety: on_event may be called on any thread that calls the limiter, and on the client's
+/// service thread; one call at a time for each client and each limiter, in the order of the events.
 class TOLLGATE_EXPORT Observer {
  public:
   virtual ~Observer() = default;

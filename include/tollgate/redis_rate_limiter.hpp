@@ -32,8 +32,9 @@ class BlockingLimiter;  // src/doors/blocking_limiter.hpp
 
 class TOLLGATE_EXPORT RedisRateLimiter {
  public:
-  /// Makes a client of its own for `url` (see connect()), with the observer and the clock of `config`. No I/O: it
-  /// connects at the first use.
+  /// Uses the client that this process has for `url` and the observer of `config`, or makes one: see connect_shared();
+  /// RedisRateLimiter{connect(url), config} has a private one. The clock of `config` is also that of a `memory://`
+  /// store. No I/O: the client connects at its first use.
   explicit RedisRateLimiter(std::string_view url = "redis://localhost:6379/0", RateLimitConfig config = {});
 
   /// Likewise, with options for its client, in which a null observer or clock is replaced by that of `config`.

@@ -3,6 +3,7 @@
 #include <exception>
 
 #include "values/background_thread.hpp"
+#include "values/non_blocking_release.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -33,6 +34,8 @@ void ServiceThread::wake() noexcept {
 }
 
 void ServiceThread::run() noexcept {
+  // A client whose last owner is an observer called here must not end here: its end waits for this thread.
+  const detail::NonBlockingRelease ends_elsewhere;
   Time linger_until = SteadyClock::now() + kLinger;
   while (state_.load(std::memory_order_acquire) != State::kEnded) {
     std::optional<Time> next;

@@ -71,6 +71,8 @@ INSTANTIATE_TEST_SUITE_P(
                       Program{"settle_in_static_destructor"}, Program{"settle_after_all_other_statics"},
                       Program{"cancel_after_all_other_statics"}, Program{"drop_a_static_reservation"},
                       Program{"charge_after_all_other_statics"}, Program{"charge_in_an_exit_handler"},
+                      Program{"exit_right_after_the_first_settle"},
+                      Program{"exit_right_after_the_first_settle_of_a_static"},
                       Program{"return_after_a_timeout_of_a_slow_server", false},
                       Program{"return_after_a_timeout_of_a_stopped_server", false}),
     [](const auto& program) { return std::string{program.param.variant}; });
