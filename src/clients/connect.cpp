@@ -41,8 +41,7 @@ struct EndClient {
     }
     try {
       detail::start_background_thread([client] { delete client; }).detach();
-    } catch (const std::exception&) {
-      delete client;
+    } catch (const std::exception&) {  // the process keeps it: to wait here could be to wait for this very thread
     }
   }
 };

@@ -1,6 +1,8 @@
 #include "clients/node.hpp"
 
 #include <algorithm>
+#include <new>
+#include <thread>
 #include <utility>
 
 #include "values/failures.hpp"
@@ -79,8 +81,10 @@ Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOpti
 
 void Node::close() {
   service_thread_.stop();
+  post_deferred(Time::max());  // a last attempt for each
   const Time deadline = SteadyClock::now() + shared_.command_timeout;
   drain(deadline);
+  maintenance_.close();
   for (Slot& slot : slots_) {
     if (&slot != &primary()) slot.pipeline.close();
   }
@@ -184,14 +188,16 @@ std::size_t Node::replacement_of(std::size_t silent) {
   return silent;
 }
 
+/// Moves posts that were not sent before and after the change, so that calls on the new primary come after them. No
+/// lock is held meanwhile: handlers and observers may be called.
 void Node::replace_primary(std::size_t silent, std::size_t replacement) {
-  const std::lock_guard lock{replacing_};
-  if (primary_.load(std::memory_order_relaxed) != silent) return;
   Pipeline& before = slots_[silent].pipeline;
   Pipeline& after = slots_[replacement].pipeline;
+  before.move_pending_posts_to(after);
+  std::size_t expected = silent;
+  if (!primary_.compare_exchange_strong(expected, replacement, std::memory_order_acq_rel)) return;
   before.set_primary(false);
   after.set_primary(true);
-  primary_.store(replacement, std::memory_order_release);
   before.move_pending_posts_to(after);
   shared_.events.count(ClientEvents::kDisconnects);
   shared_.events.report(EventKind::kDisconnected,
@@ -261,12 +267,14 @@ void Node::post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHan
 /// The service thread's work: sends posts that are due, reads the replies to posts and abandoned calls, and continues
 /// to connect where posts need a connection.
 std::optional<Node::Time> Node::service() {
-  while (auto due = deferred_.take_due(SteadyClock::now())) post(std::move(due->batch), std::move(due->handler));
+  post_deferred(SteadyClock::now());
   bool has_detached = false;
-  for (Slot& slot : slots_) {
-    if (!slot.pipeline.has_detached()) continue;
-    has_detached = !slot.pipeline.collect_late_replies(Pipeline::Server::kUnknown) || has_detached;
-  }
+  const auto collect = [&](Pipeline& pipeline) {
+    if (!pipeline.has_detached()) return;
+    has_detached = !pipeline.collect_late_replies(Pipeline::Server::kUnknown) || has_detached;
+  };
+  for (Slot& slot : slots_) collect(slot.pipeline);
+  collect(maintenance_);
   shared_.events.deliver();
   const std::optional<Time> due = deferred_.next_due();
   if (!has_detached) return due;
@@ -276,10 +284,30 @@ std::optional<Node::Time> Node::service() {
 }
 
 bool Node::drain(Time deadline) {
-  bool drained = true;
-  for (Slot& slot : slots_) drained = slot.pipeline.drain(deadline) && drained;
-  drained = primary().pipeline.drain(deadline) && drained;  // late replies may have been answered by posts
-  return drained && !deferred_.next_due();
+  for (;;) {
+    bool drained = maintenance_.drain(deadline);
+    for (Slot& slot : slots_) drained = slot.pipeline.drain(deadline) && drained;
+    drained = primary().pipeline.drain(deadline) && drained;  // late replies may have been answered by posts
+    const std::optional<Time> due = deferred_.next_due();
+    if (!due && !is_posting_.load(std::memory_order_acquire)) return drained;
+    if (!drained || SteadyClock::now() >= deadline) return false;
+    // The service thread sends what is deferred when it is due.
+    std::this_thread::sleep_until(std::min(deadline, SteadyClock::now() + kServiceTick));
+  }
+}
+
+/// Sends the deferred posts whose time has come at `now`. One that cannot be sent for want of memory ends so.
+void Node::post_deferred(Time now) {
+  is_posting_.store(true, std::memory_order_release);
+  while (auto due = deferred_.take_due(now)) {
+    try {
+      post(CommandBatch{due->batch}, due->handler);
+    } catch (const std::bad_alloc&) {
+      const BatchResult lost{{}, detail::failure(Errc::kOverloaded, false, "out of memory")};
+      if (due->handler) due->handler->handle(shared_.client, due->batch, lost);
+    }
+  }
+  is_posting_.store(false, std::memory_order_release);
 }
 
 ClientStats Node::stats() const noexcept {

@@ -16,7 +16,6 @@
 #include <cstddef>
 #include <deque>
 #include <memory>
-#include <mutex>
 #include <optional>
 
 #include "clients/deferred_posts.hpp"
@@ -81,12 +80,13 @@ class Node {
   }
   void mark_unhealthy();
   bool collect_late_replies(Pipeline::Server server);
+  void post_deferred(Time now);
   std::optional<Time> service();
 
+  detail::Counters<kCounters> counters_;  // of calls: the latencies, and then kFailed
   Pipeline::Shared shared_;
   std::deque<Slot> slots_;
   std::atomic<std::size_t> primary_{0};
-  std::mutex replacing_;  // held while the primary is replaced
   Pipeline maintenance_;
   std::atomic<int> calls_{0};  // in flight
   std::atomic<int> average_others_{
@@ -95,7 +95,7 @@ class Node {
   std::atomic<unsigned> collected_{
       0};  // failures_ after which no reply is outstanding on secondary connections; equal: healthy
   std::atomic<bool> secondaries_given_up_{false};
-  detail::Counters<kCounters> counters_;  // of calls: the latencies, and then kFailed
+  std::atomic<bool> is_posting_{false};  // a deferred post that is in neither queue
   DeferredPosts deferred_;
   ServiceThread service_thread_;  // last member: it uses the others until it ends
 };

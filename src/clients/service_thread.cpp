@@ -1,5 +1,6 @@
 #include "clients/service_thread.hpp"
 
+#include <algorithm>
 #include <exception>
 
 #include "values/background_thread.hpp"
@@ -47,7 +48,8 @@ void ServiceThread::run() noexcept {
     const Time now = SteadyClock::now();
     if (next) linger_until = now + kLinger;
     if (next || now < linger_until) {
-      wake_.wait_until(next.value_or(now + kTick));
+      // New work does not wake it while it is working, so it never sleeps for longer than a tick.
+      wake_.wait_until(std::min(next.value_or(now + kTick), now + kTick));
       wake_.reset();
       continue;
     }
@@ -64,7 +66,8 @@ void ServiceThread::run() noexcept {
       state_.compare_exchange_strong(idle, State::kWorking, std::memory_order_acq_rel);
       continue;
     }
-    while (state_.load(std::memory_order_acquire) == State::kIdle) {
+    // The exchange orders the reset before the look at the state, so that no signal is erased unseen.
+    for (State idle = State::kIdle; state_.compare_exchange_strong(idle, State::kIdle, std::memory_order_acq_rel);) {
       wake_.wait_until(Time::max());
       wake_.reset();
     }

@@ -170,7 +170,8 @@ void DecisionFlow::apply_policy(PendingRequest& pending, bool granted) const noe
   const Failure& failure = *outcome.failure;
   const bool allowed = granted || (on_failure_ == FailurePolicy::kAllow && failure.code != Errc::kMoved);
   outcome.decision = window_.fall_back(pending.request, allowed, failure.code);
-  outcome.charged = granted || (allowed && failure.may_have_executed);
+  const bool may_be_charged = failure.may_have_executed && pending.effects.asked == Asked::kCharge;
+  outcome.charged = granted || (allowed && may_be_charged);
   outcome.window = window_at(pending.request.now);
   pending.step = Step::kDone;
 }

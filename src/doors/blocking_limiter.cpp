@@ -269,11 +269,12 @@ bool BlockingLimiter::drain(std::chrono::steady_clock::time_point deadline) {
 
 void BlockingLimiter::settle(std::string_view user_id, WindowId charged, std::int64_t tokens,
                              std::string_view once_id) noexcept {
+  post(decisions::settlement(user_id, charged, current_window(), tokens, once_id, record_place()));
+  // Afterwards: a peek that was answered before the post must not be remembered.
   try {
     if (tokens < 0 && memory_) memory_->erase(user_id);
   } catch (const std::bad_alloc&) {  // a forked child could not make its deny memory, which would be empty
   }
-  post(decisions::settlement(user_id, charged, current_window(), tokens, once_id, record_place()));
   events_->deliver();
 }
 

@@ -132,7 +132,10 @@ void PostHandler::handle_attempt(RedisClient& client, const CommandBatch& batch,
     Failure failure = failure_of(batch, result, i);
     try {
       switch (how_to_repeat(command, failure, attempts)) {
-        case Again::kLater: later.append(command); continue;
+        case Again::kLater:
+          later.append(command);
+          if (command.operation == Operation::kIncrBy) later.expire(command.key, decisions::kCounterTtl);
+          continue;
         case Again::kWithoutScript:
           events_->scripts_refused(failure);
           at_once.incr_by(command.key, command.integers[0]);
@@ -193,12 +196,12 @@ void LateCharge::handle(RedisClient& client, const CommandBatch& batch, const Ba
   }
 }
 
-OnceSettlement::OnceSettlement(const decisions::Adjustment& adjustment, const FixedWindow& window,
+OnceSettlement::OnceSettlement(const decisions::Adjustment& adjustment, FixedWindow window,
                                std::shared_ptr<PostHandler> settlements, std::shared_ptr<std::atomic<bool>> is_cluster)
     : user_id_(adjustment.user_id),
       once_id_(adjustment.once_id),
       adjustment_(adjustment),
-      window_(window),
+      window_(std::move(window)),
       settlements_(std::move(settlements)),
       is_cluster_(std::move(is_cluster)) {
   adjustment_.user_id = user_id_;

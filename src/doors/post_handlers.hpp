@@ -72,7 +72,7 @@ class OnceSettlement final : public ReplyHandler, public std::enable_shared_from
   static void post(RedisClient& client, const decisions::Adjustment& adjustment, const decisions::FixedWindow& window,
                    std::shared_ptr<PostHandler> settlements, std::shared_ptr<std::atomic<bool>> is_cluster);
 
-  OnceSettlement(const decisions::Adjustment& adjustment, const decisions::FixedWindow& window,
+  OnceSettlement(const decisions::Adjustment& adjustment, decisions::FixedWindow window,
                  std::shared_ptr<PostHandler> settlements, std::shared_ptr<std::atomic<bool>> is_cluster);
 
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;

@@ -76,7 +76,8 @@ Decision Reservation::add(std::int64_t tokens, const CallOptions& options) {
   detail::check_tokens("tokens", tokens);
   check_open("add");
   detail::check_options(options, limiter_->config());
-  return charge(tokens, options);
+  // An operation id would find the record of the reservation, and charge nothing.
+  return charge(tokens, {.deadline = options.deadline});
 }
 
 void Reservation::settle(std::int64_t actual_tokens, const CallOptions& options) {

@@ -58,7 +58,7 @@ struct Exchange {
 class FinishedExchanges {
  public:
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
-  [[nodiscard]] const Exchange* first() const noexcept { return first_; }
+  [[nodiscard]] Exchange* first() const noexcept { return first_; }
   [[nodiscard]] const Exchange* last() const noexcept { return last_; }
 
   void push_back(Exchange& exchange) noexcept {

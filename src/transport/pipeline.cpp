@@ -45,7 +45,9 @@ void Pipeline::close() noexcept {
   FinishedExchanges finished;
   drop_connection(detail::failure(Errc::kConnectionLost, true, "client ended"), finished);
   finish(lock, finished);
-  while (queue_.posted() > 0) {  // handlers may post, too
+  while (queue_.detached() > 0) {
+    queue_.fail_pending_calls(detail::failure(Errc::kConnectionLost, false, "client ended"),
+                              finished);  // handlers may post, too
     queue_.fail_pending_posts(detail::failure(Errc::kConnectionLost, false, "client ended"), finished);
     finish(lock, finished);
   }
@@ -188,13 +190,14 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
 
 bool Pipeline::drain(Time deadline) {
   Lock lock{mutex_};
-  while (queue_.detached() > 0) {
+  while (queue_.detached() + handling_ > 0) {
     const Time now = SteadyClock::now();
     if (now >= deadline) return false;
-    if (driver_ == nullptr && may_connect(now)) {
-      {
+    if (queue_.detached() > 0 && driver_ == nullptr && may_connect(now)) {
+      try {
         const DriverScope role{*this};
         drive(lock, deadline, nullptr);
+      } catch (const std::bad_alloc&) {  // tried again until the deadline
       }
       pass_on_driver_role(lock);
       lock.lock();
@@ -265,11 +268,11 @@ bool Pipeline::is_silent() {
   return now - silent_since >= shared_.command_timeout;
 }
 
-void Pipeline::give_up_connection(std::string why) {
+void Pipeline::give_up_connection(const char* why) noexcept {
   Lock lock{mutex_};
   const CallScope scope{*this, lock};
   FinishedExchanges finished;
-  const Failure failure{Errc::kConnectionLost, false, std::move(why)};
+  const Failure failure = detail::failure(Errc::kConnectionLost, false, why);
   drop_connection(failure, finished);
   queue_.fail_pending_calls(failure, finished);
   finish(lock, finished);

@@ -42,20 +42,20 @@ class Pipeline {
     /// Of `options` the timeouts and the observer are used. `scripts` must outlive it.
     Shared(RedisClient& its_client, Endpoint its_endpoint, Login its_login, const ClientOptions& options,
            const ScriptList& script_list)
-        : client(its_client),
+        : events(its_endpoint.name, options.observer),
+          client(its_client),
           endpoint(std::move(its_endpoint)),
           login(std::move(its_login)),
           connect_timeout(options.connect_timeout),
           command_timeout(options.command_timeout),
-          events(endpoint.name, options.observer),
           scripts(std::make_shared<ScriptPreload>(script_list)) {}
 
+    ClientEvents events;
     RedisClient& client;  // passed to handlers
     const Endpoint endpoint;
     const Login login;
     const std::chrono::milliseconds connect_timeout;
     const std::chrono::milliseconds command_timeout;
-    ClientEvents events;
     const std::shared_ptr<ScriptPreload> scripts;
   };
 
@@ -92,7 +92,7 @@ class Pipeline {
   /// have disappeared without closing it.
   [[nodiscard]] bool is_silent();
   /// Ends the connection; its exchanges in flight are in doubt.
-  void give_up_connection(std::string why);
+  void give_up_connection(const char* why) noexcept;
   /// Moves unsent posts to `other`, in their order.
   void move_pending_posts_to(Pipeline& other);
 
@@ -144,7 +144,7 @@ class Pipeline {
   void process_replies(Lock& lock, Time now, Failure failure) noexcept;
   void write(Lock& lock) noexcept;
   void finish(Lock& lock, FinishedExchanges& finished) noexcept;
-  void notify(const Exchange& exchange) noexcept;
+  void notify(Exchange& exchange) noexcept;
   void note_outcome(const Exchange& exchange, FinishedExchanges& finished) noexcept;
   void circuit_changed(ServerHealth::Change change, const Failure& failure, FinishedExchanges& finished) noexcept;
   void lose_connection(const Failure& failure, FinishedExchanges& finished) noexcept;
@@ -167,6 +167,7 @@ class Pipeline {
   std::shared_ptr<Connection> connection_;
   std::unique_ptr<Connector> connector_;  // the driver's, used without the lock
   ServerHealth health_;
+  std::size_t handling_ = 0;         // detached exchanges that have ended and whose handlers have not returned
   const Exchange* probe_ = nullptr;  // the call whose outcome decides whether the circuit is closed
   Time overdue_at_ = Time::max();    // when collect_late_replies() gives up the connection
   Time connected_at_ = Time::min();

@@ -303,6 +303,7 @@ void Pipeline::finish(Lock& lock, FinishedExchanges& finished) noexcept {
     Exchange& exchange = finished.pop_front();
     if (!exchange.awaited) {
       detached.push_back(exchange);
+      ++handling_;
     } else if (waking < to_wake.size()) {
       to_wake[waking++] = &exchange;
     } else {
@@ -312,17 +313,22 @@ void Pipeline::finish(Lock& lock, FinishedExchanges& finished) noexcept {
   if (can_write_something()) write(lock);  // before waking callers, so that Redis works meanwhile
   lock.unlock();
   for (std::size_t i = 0; i < waking; ++i) to_wake[i]->wake.signal();
-  for (const Exchange* exchange = detached.first(); exchange != nullptr; exchange = exchange->next_finished) {
+  for (Exchange* exchange = detached.first(); exchange != nullptr; exchange = exchange->next_finished) {
     notify(*exchange);
   }
   lock.lock();
-  while (!detached.empty()) queue_.release(detached.pop_front().self);
+  while (!detached.empty()) {
+    queue_.release(detached.pop_front().self);
+    --handling_;
+  }
 }
 
-void Pipeline::notify(const Exchange& exchange) noexcept {
-  if (!exchange.handler) return;
+void Pipeline::notify(Exchange& exchange) noexcept {
+  // Released here, without the lock: it may own the last reference to an observer, or to more.
+  const std::shared_ptr<ReplyHandler> handler = std::move(exchange.handler);
+  if (!handler) return;
   ++handlers_entered;
-  exchange.handler->handle(shared_.client, *exchange.batch, exchange.result);
+  handler->handle(shared_.client, *exchange.batch, exchange.result);
   --handlers_entered;
 }
 

@@ -20,7 +20,7 @@ class SystemClock final : public Clock {
 /// Never destroyed: a limiter may be used while statics are being destroyed.
 union LastingClock {
   constexpr LastingClock() noexcept : clock{} {}
-  ~LastingClock() {}
+  ~LastingClock() {}  // NOLINT(modernize-use-equals-default): defaulted, it would be deleted
   SystemClock clock;
 };
 

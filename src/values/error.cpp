@@ -96,6 +96,7 @@ constexpr std::array kErrorReplies{
     ErrorReply{"ASK ", Errc::kMoved},
     ErrorReply{"CROSSSLOT ", Errc::kCrossSlot},
     ErrorReply{"ERR unknown command", Errc::kUnknownCommand},
+    ErrorReply{"ERR The user executing the script can't", Errc::kPermissionDenied},
     ErrorReply{"ERR increment or decrement would overflow", Errc::kOverflow},
 };
 
@@ -116,7 +117,7 @@ const std::error_category& error_category() noexcept {
   // Never destroyed: error codes are compared, and limiters used, while statics are being destroyed.
   union Lasting {
     constexpr Lasting() noexcept : category{} {}
-    ~Lasting() {}
+    ~Lasting() {}  // NOLINT(modernize-use-equals-default): defaulted, it would be deleted
     Category category;
   };
   static constinit Lasting lasting;

@@ -9,16 +9,16 @@ namespace tollgate::inline v0::detail {
 
 class NonBlockingRelease {
  public:
-  NonBlockingRelease() noexcept { ++depth; }
-  ~NonBlockingRelease() { --depth; }
+  NonBlockingRelease() noexcept { ++depth_; }
+  ~NonBlockingRelease() { --depth_; }
   NonBlockingRelease(const NonBlockingRelease&) = delete;
   NonBlockingRelease& operator=(const NonBlockingRelease&) = delete;
 
   /// Whether the calling thread is within such a release.
-  [[nodiscard]] static bool active() noexcept { return depth > 0; }
+  [[nodiscard]] static bool active() noexcept { return depth_ > 0; }
 
  private:
-  static inline thread_local int depth = 0;
+  static inline thread_local int depth_ = 0;
 };
 
 }  // namespace tollgate::inline v0::detail

@@ -202,8 +202,9 @@ TEST_F(ClientFaults, ASettlementThatMeetsALateReplyIsSentAsItIs) {
   server_.pause();
   EXPECT_FALSE(limiter.check_and_consume("u", 7));
   server_.resume();
-  ASSERT_TRUE(soon([&] { return counter("u") == 107; }));
-  reservation.settle(40);  // finds the reply to the charge of 7, which is undone
+  // 107, or 100 where the service thread has read the late reply first.
+  ASSERT_TRUE(soon([&] { return counter("u") >= 100; }));
+  reservation.settle(40);  // may read the reply to the charge of 7, which is undone
   ASSERT_TRUE(client->drain(Clock::now() + 5s));
   EXPECT_EQ(counter("u"), 40);
 }

@@ -155,9 +155,13 @@ void charge_in_an_exit_handler() {
 void exit_right_after_the_first_settle(bool static_reservation) {
   static RedisRateLimiter limiter{url};
   static std::optional<Reservation> reservation;
-  Reservation local = limiter.reserve(user(), 5'000);
-  if (static_reservation) reservation.emplace(std::move(local));
-  (static_reservation ? *reservation : local).settle(11);
+  if (static_reservation) {
+    reservation.emplace(limiter.reserve(user(), 5'000));
+    reservation->settle(11);
+  } else {
+    Reservation local = limiter.reserve(user(), 5'000);
+    local.settle(11);
+  }
   std::exit(0);  // NOLINT(concurrency-mt-unsafe): this program has one thread
 }
 

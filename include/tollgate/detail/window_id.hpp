@@ -10,7 +10,7 @@ namespace tollgate::inline v0::detail {
 struct WindowId {
   std::int64_t number = 0;  ///< of a window of one minute: its Unix minute, the last part of its counter's key
 
-  friend constexpr auto operator<=>(const WindowId&, const WindowId&) = default;
+  friend constexpr auto operator<=>(const WindowId&, const WindowId&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 }  // namespace tollgate::inline v0::detail
