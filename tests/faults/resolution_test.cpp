@@ -134,7 +134,6 @@ TEST(Resolution, LooksANameUpAgainInAForkedChild) {
                        wait_for_questions(name_server, 4);
                        name_server.answer();
                      });
-    limiter.ping();
   });
 }
 
