@@ -25,10 +25,9 @@ namespace {
 using namespace std::chrono_literals;
 using tollgate::testing::RedisServer;
 
-/// Runs `body` in a process of its own, whose failure is that of this test, and `meanwhile` in this one.
-template <class Body, class Meanwhile = void (*)()>
-void run_in_a_process(
-    Body body, Meanwhile meanwhile = [] {}) {
+/// Runs `body` in a process of its own, whose failure is that of this test.
+template <class Body>
+void run_in_a_process(Body body) {
   const pid_t pid = ::fork();
   ASSERT_GE(pid, 0);
   if (pid == 0) {
@@ -39,7 +38,6 @@ void run_in_a_process(
     }
     ::_exit(::testing::Test::HasFailure() ? 1 : 0);
   }
-  meanwhile();
   int status = -1;
   ::waitpid(pid, &status, 0);
   EXPECT_EQ(status, 0) << "the process says more";
@@ -120,22 +118,5 @@ TEST(Resolution, QueriesASilentNameServerOnceForAllClients) {
 }
 
 // A forked child does not have the thread that looks a name up, and must not wait for it.
-TEST(Resolution, LooksANameUpAgainInAForkedChild) {
-  run_in_a_process([] {
-    enter_private_network("127.0.0.1 localhost\n");
-    NameServer name_server;
-    const RedisServer server{{"--bind", "127.0.0.1"}};
-    RedisRateLimiter limiter{url_of("cache.test", server)};
-    EXPECT_THROW(limiter.ping({.deadline = std::chrono::steady_clock::now() + 100ms}), Error);
-    wait_for_questions(name_server, 2);
-
-    run_in_a_process([&limiter] { limiter.ping(); },
-                     [&name_server] {
-                       wait_for_questions(name_server, 4);
-                       name_server.answer();
-                     });
-  });
-}
-
 }  // namespace
 }  // namespace tollgate::tests
