@@ -9,6 +9,7 @@
 #include "clients/memory_client.hpp"
 #include "clients/shared_clients.hpp"
 #include "clients/standalone_client.hpp"
+#include "transport/tls_context.hpp"
 #include "values/background_thread.hpp"
 #include "values/non_blocking_release.hpp"
 #include "values/url.hpp"
@@ -28,6 +29,9 @@ std::chrono::milliseconds checked_timeout(const char* field, std::chrono::millis
 ClientOptions checked(ClientOptions options, const Url& url) {
   options.connect_timeout = checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
   options.command_timeout = checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
+  if (const std::string fault = TlsContext::fault_in(options.tls); !fault.empty()) {
+    throw std::invalid_argument("tollgate: " + fault);
+  }
   return options;
 }
 
@@ -48,10 +52,6 @@ struct EndClient {
 
 std::shared_ptr<RedisClient> make_client(const Url& url, const ClientOptions& options) {
   if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>(options.clock);
-  if (url.scheme() == Url::Scheme::kRediss) {
-    throw std::invalid_argument(fmt::format(
-        "tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory", url.to_string()));
-  }
   return {new StandaloneClient{url, options}, EndClient{}};
 }
 

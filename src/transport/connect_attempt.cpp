@@ -72,7 +72,7 @@ void ConnectAttempt::answered(std::span<const Reply> replies) {
 
 void ConnectAttempt::lost(Failure failure) {
   if (action_ != Action::kAwaitAnswers) return;  // the replies decide
-  failure.code = Errc::kConnectFailed;
+  if (failure.code != Errc::kTlsFailed) failure.code = Errc::kConnectFailed;
   fail(std::move(failure));
 }
 
@@ -82,6 +82,9 @@ void ConnectAttempt::timed_out() {
       return fail({Errc::kConnectFailed, false, "the name was not resolved within connect_timeout"});
     case Action::kOpen:
     case Action::kAwaitOpen: return not_opened("no answer within connect_timeout");
+    case Action::kSecure:
+      return fail({Errc::kConnectFailed, false,
+                   "no TLS handshake within connect_timeout; does the server speak TLS on this port?"});
     case Action::kLogIn:
     case Action::kAwaitAnswers: return fail({Errc::kConnectFailed, false, "AUTH or SELECT was not answered in time"});
     case Action::kConnected:

@@ -101,7 +101,8 @@ void Pipeline::establish(Lock& lock, Time until) {
     return finish(lock, finished);
   }
   if (!connector_)
-    connector_ = std::make_unique<Connector>(shared_.endpoint, shared_.login, handshake_, shared_.connect_timeout, now);
+    connector_ = std::make_unique<Connector>(shared_.endpoint, shared_.login, shared_.tls.get(), handshake_,
+                                             shared_.connect_timeout, now);
 
   auto progress = Connector::Progress::kPending;
   lock.unlock();

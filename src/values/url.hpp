@@ -39,7 +39,7 @@ class Url {
   [[nodiscard]] std::optional<std::chrono::milliseconds> command_timeout() const noexcept { return command_timeout_; }
 
   /// For the schemes `redis`, `rediss` and `unix`.
-  [[nodiscard]] Endpoint endpoint() const { return {to_string(), host_, port_, path_}; }
+  [[nodiscard]] Endpoint endpoint() const { return {to_string(), host_, port_, path_, scheme_ == Scheme::kRediss}; }
   /// `credentials` wins over the user and password here.
   [[nodiscard]] Login login(std::function<Credentials()> credentials) const {
     Login login{.credentials = std::move(credentials), .database = database_};
