@@ -13,7 +13,7 @@ bool says_unable(const Reply& reply) noexcept {
   if (!reply.is_error()) return false;
   const std::string_view text = reply.text();
   for (const std::string_view word :
-       {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MISCONF", "NOAUTH", "BUSY "}) {
+       {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MISCONF", "NOREPLICAS", "NOAUTH", "BUSY "}) {
     if (text.starts_with(word)) return true;
   }
   return false;
