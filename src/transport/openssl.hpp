@@ -36,7 +36,7 @@ using Certificate = std::unique_ptr<X509, Free<&X509_free>>;
 using PrivateKey = std::unique_ptr<EVP_PKEY, Free<&EVP_PKEY_free>>;
 
 /// Removes the errors that were added to this thread's error queue while it lives, so that the application that uses
-/// OpenSSL too finds none of ours and loses none of its own.
+/// OpenSSL too finds none of ours. OpenSSL's own handshake empties the queue at its start; reading and writing do not.
 class ErrorScope {
  public:
   ErrorScope() noexcept { ERR_set_mark(); }

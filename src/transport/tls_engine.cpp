@@ -43,6 +43,12 @@ TlsEngine::TlsEngine(openssl::Ssl ssl, std::string name, TlsOptions options, std
   SSL_set_verify(ssl_.get(), options_.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, &on_verification);
 }
 
+/// Marks a connection that did not fail as shut down, because OpenSSL would not resume its session otherwise. RFC 5246,
+/// section 7.2.1, allows it.
+TlsEngine::~TlsEngine() {
+  if (!openssl::has_ended() && !failure_.code) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
+}
+
 /// Called by OpenSSL for each certificate of the chain, and with `accepted` 0 for one that it refuses.
 int TlsEngine::on_verification(int accepted, X509_STORE_CTX* store) noexcept {
   if (accepted != 0) return accepted;

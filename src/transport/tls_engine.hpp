@@ -39,7 +39,7 @@ class TlsEngine {
   TlsEngine(openssl::Ssl ssl, std::string name, TlsOptions options, std::shared_ptr<TlsSessions> sessions);
   TlsEngine(const TlsEngine&) = delete;
   TlsEngine& operator=(const TlsEngine&) = delete;
-  ~TlsEngine() = default;
+  ~TlsEngine();
 
   /// Continues the handshake.
   [[nodiscard]] Status handshake() noexcept;
