@@ -41,8 +41,8 @@ struct TlsOptions {
 
 /// Options of a client. The URL's `connect_timeout_ms` and `command_timeout_ms` take precedence over the timeouts here.
 struct ClientOptions {
-  /// For one attempt: name resolution, connecting, the TLS handshake, AUTH and SELECT. 1 ms … 1 hour. It does not hold a caller longer
-  /// than that caller's own deadline: the next caller resumes the attempt.
+  /// For one attempt: name resolution, connecting, the TLS handshake, AUTH and SELECT. 1 ms … 1 hour. It does not hold
+  /// a caller longer than that caller's own deadline: the next caller resumes the attempt.
   std::chrono::milliseconds connect_timeout{1000};
 
   /// For one call without a deadline of its own: queueing, connecting, writing and reading. 1 ms … 1 hour.

@@ -300,6 +300,28 @@ TEST_P(TlsEngineTest, AServerWithoutTlsIsRecognisedByItsFirstByte) {
   EXPECT_THAT(client->failure().detail, HasSubstr("answered without TLS"));
 }
 
+TEST_P(TlsEngineTest, AServerOfAnOldVersionIsRefused) {
+  const TlsPeerContext old{certificates().server(), TLS1_1_VERSION};
+  const auto client = context_.open().engine;
+  TlsPeer peer{old};
+  EXPECT_EQ(peer.shake_hands(*client), Status::kFailed);
+  EXPECT_THAT(client->failure().detail, HasSubstr("the server speaks neither TLS 1.2 nor TLS 1.3"));
+}
+
+TEST_P(TlsEngineTest, AnEndOfTheHandshakeIsExplainedByWhetherACertificateWasAskedFor) {
+  const auto client = context_.open().engine;
+  EXPECT_EQ(client->ended_in_handshake("closed").code, Errc::kConnectFailed);
+  const TlsPeerContext strict{certificates().server(), GetParam(), certificates().ca_file()};
+  TlsPeer peer{strict};
+  static_cast<void>(client->handshake());
+  peer.take(*client);
+  client->feed(peer.output());
+  static_cast<void>(client->handshake());
+  EXPECT_EQ(client->ended_in_handshake("closed").code, Errc::kTlsFailed);
+  EXPECT_EQ(client->ended_in_handshake("closed").detail,
+            "closed after the server had asked for a client certificate; set cert_file and key_file");
+}
+
 // --- in the middle of replies ----------------------------------------------------------------------------------------
 
 TEST_P(TlsEngineTest, KeyUpdatesAndTicketsInTheMiddleOfRepliesAreHandled) {
