@@ -88,8 +88,10 @@ void ConnectAttempt::timed_out() {
     case Action::kOpen:
     case Action::kAwaitOpen: return not_opened("no answer within connect_timeout");
     case Action::kSecure:
-      return fail({Errc::kConnectFailed, false,
-                   "no TLS handshake within connect_timeout; does the server speak TLS on this port?"});
+      return fail(
+          {Errc::kConnectFailed, false,
+           "the TLS handshake was not answered within connect_timeout; does the server speak TLS on this port, or "
+           "does the URL have to be redis://?"});
     case Action::kLogIn:
     case Action::kAwaitAnswers: return fail({Errc::kConnectFailed, false, "AUTH or SELECT was not answered in time"});
     case Action::kConnected:

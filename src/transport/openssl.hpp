@@ -36,19 +36,34 @@ using Certificate = std::unique_ptr<X509, Free<&X509_free>>;
 using PrivateKey = std::unique_ptr<EVP_PKEY, Free<&EVP_PKEY_free>>;
 
 /// Removes the errors that were added to this thread's error queue while it lives, so that the application that uses
-/// OpenSSL too finds none of ours and loses none of its own.
+/// OpenSSL too finds none of ours. OpenSSL's own handshake empties the queue at its start; reading and writing do not.
 class ErrorScope {
  public:
-  ErrorScope() noexcept { ERR_set_mark(); }
+  ErrorScope() noexcept : last_before_(ERR_peek_last_error_all(&file_, &line_, nullptr, nullptr, nullptr)) {
+    ERR_set_mark();
+  }
   ErrorScope(const ErrorScope&) = delete;
   ErrorScope& operator=(const ErrorScope&) = delete;
   ~ErrorScope() { ERR_pop_to_mark(); }
+
+  /// Whether an error was added.
+  [[nodiscard]] bool has_error() const noexcept {
+    const char* file = nullptr;
+    int line = 0;
+    const unsigned long last = ERR_peek_last_error_all(&file, &line, nullptr, nullptr, nullptr);
+    return last != 0 && (last != last_before_ || file != file_ || line != line_);
+  }
 
   /// The latest error, in OpenSSL's words, which hold no data of the peer.
   [[nodiscard]] static const char* reason() noexcept {
     const char* const text = ERR_reason_error_string(ERR_peek_last_error());
     return text != nullptr ? text : "unknown error";
   }
+
+ private:
+  const char* file_ = nullptr;
+  int line_ = 0;
+  unsigned long last_before_;
 };
 
 }  // namespace tollgate::inline v0::openssl

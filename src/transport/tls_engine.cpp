@@ -40,7 +40,14 @@ TlsEngine::TlsEngine(openssl::Ssl ssl, std::string name, TlsOptions options, std
   SSL_set_connect_state(ssl_.get());
   SSL_set_app_data(ssl_.get(), this);
   SSL_set_info_callback(ssl_.get(), &on_info);
+  SSL_set_cert_cb(ssl_.get(), &on_certificate_request, this);
   SSL_set_verify(ssl_.get(), options_.verify ? SSL_VERIFY_PEER : SSL_VERIFY_NONE, &on_verification);
+}
+
+/// Marks a connection that did not fail as shut down, because OpenSSL would not resume its session otherwise. RFC 5246,
+/// section 7.2.1, allows it.
+TlsEngine::~TlsEngine() {
+  if (!openssl::has_ended() && !failure_.code) SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
 /// Called by OpenSSL for each certificate of the chain, and with `accepted` 0 for one that it refuses.
@@ -66,6 +73,16 @@ void TlsEngine::on_info(const SSL* ssl, int where, int value) noexcept {
   }
 }
 
+/// The certificate that the client shows, if any, is set already.
+int TlsEngine::on_certificate_request(SSL* /*ssl*/, void* engine) noexcept {
+  static_cast<TlsEngine*>(engine)->is_asked_for_certificate_ = true;
+  return 1;
+}
+
+Failure TlsEngine::ended_in_handshake(const std::string& how) const {
+  return end_in_handshake(how, is_asked_for_certificate_, options_);
+}
+
 void TlsEngine::fail(const char* detail) noexcept {
   if (!failure_.code) failure_ = detail::failure(Errc::kTlsFailed, false, detail);
 }
@@ -83,9 +100,11 @@ void TlsEngine::fail() noexcept {
 
 /// After a function of OpenSSL that passed nothing. SSL_get_error() is not asked, because it would take an error that
 /// the application left in its queue for one of this connection.
-TlsEngine::Status TlsEngine::status_of_failure() noexcept {
-  if (!failure_.code && SSL_want(ssl_.get()) == SSL_READING) return Status::kNeedsInput;
-  if (!failure_.code && received_alert_ == SSL_AD_CLOSE_NOTIFY) return Status::kClosed;
+TlsEngine::Status TlsEngine::status_of_failure(const openssl::ErrorScope& errors) noexcept {
+  if (!failure_.code && !errors.has_error()) {
+    if (received_alert_ == SSL_AD_CLOSE_NOTIFY) return Status::kClosed;
+    if (SSL_want(ssl_.get()) == SSL_READING) return Status::kNeedsInput;
+  }
   fail();
   return Status::kFailed;
 }
@@ -94,7 +113,7 @@ TlsEngine::Status TlsEngine::handshake() noexcept {
   if (openssl::has_ended()) fail("OpenSSL has ended with the program");
   if (failure_.code) return Status::kFailed;
   const openssl::ErrorScope errors;
-  return SSL_do_handshake(ssl_.get()) == 1 ? Status::kOk : status_of_failure();
+  return SSL_do_handshake(ssl_.get()) == 1 ? Status::kOk : status_of_failure(errors);
 }
 
 void TlsEngine::feed(std::string_view bytes) noexcept {
@@ -124,7 +143,7 @@ TlsEngine::Result TlsEngine::read(std::span<char> room) noexcept {
     const std::span<char> rest = room.subspan(result.count);
     std::size_t count = 0;
     if (SSL_read_ex(ssl_.get(), rest.data(), rest.size(), &count) != 1) {
-      result.status = status_of_failure();
+      result.status = status_of_failure(errors);
       needs_input_ = result.status == Status::kNeedsInput;
       break;
     }
@@ -146,7 +165,7 @@ TlsEngine::Result TlsEngine::write(std::string_view plain) noexcept {
   const openssl::ErrorScope errors;
   Result result;
   if (SSL_write_ex(ssl_.get(), plain.data(), std::min(plain.size(), kMaxRecord), &result.count) != 1) {
-    result.status = status_of_failure();
+    result.status = status_of_failure(errors);
   }
   return result;
 }

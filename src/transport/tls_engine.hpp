@@ -39,7 +39,7 @@ class TlsEngine {
   TlsEngine(openssl::Ssl ssl, std::string name, TlsOptions options, std::shared_ptr<TlsSessions> sessions);
   TlsEngine(const TlsEngine&) = delete;
   TlsEngine& operator=(const TlsEngine&) = delete;
-  ~TlsEngine() = default;
+  ~TlsEngine();
 
   /// Continues the handshake.
   [[nodiscard]] Status handshake() noexcept;
@@ -66,6 +66,9 @@ class TlsEngine {
   /// Why TLS failed; without a code while it has not.
   [[nodiscard]] const Failure& failure() const noexcept { return failure_; }
 
+  /// Why there is no connection when the peer ended it during the handshake, as `how` says. Throws std::bad_alloc.
+  [[nodiscard]] Failure ended_in_handshake(const std::string& how) const;
+
   /// Whether the handshake resumed an earlier session.
   [[nodiscard]] bool is_resumed() const noexcept { return SSL_session_reused(ssl_.get()) != 0; }
 
@@ -76,7 +79,8 @@ class TlsEngine {
   static int on_verification(int accepted, X509_STORE_CTX* store) noexcept;
   static void on_info(const SSL* ssl, int where, int value) noexcept;
 
-  [[nodiscard]] Status status_of_failure() noexcept;
+  static int on_certificate_request(SSL* ssl, void* engine) noexcept;
+  [[nodiscard]] Status status_of_failure(const openssl::ErrorScope& errors) noexcept;
   void fail() noexcept;
   void fail(const char* detail) noexcept;
 
@@ -90,6 +94,7 @@ class TlsEngine {
   const std::shared_ptr<TlsSessions> sessions_;
   bool has_received_ = false;
   bool needs_input_ = false;
+  bool is_asked_for_certificate_ = false;
   int received_alert_ = kNoAlert;
   Failure failure_;
 };

@@ -169,6 +169,21 @@ Failure alert_failure(int description, const std::string& name, const TlsOptions
   return {Errc::kTlsFailed, false, fmt::format("{} (TLS alert: {})", detail, alert)};
 }
 
+Failure end_in_handshake(const std::string& how, bool is_asked_for_certificate, const TlsOptions& options) {
+  if (!is_asked_for_certificate) {
+    return {Errc::kConnectFailed, false, how + " in the TLS handshake; does the server speak TLS on this port?"};
+  }
+  if (options.cert_file.empty()) {
+    return {Errc::kTlsFailed, false,
+            how + " after the server had asked for a client certificate; set cert_file and key_file"};
+  }
+  return {
+      Errc::kConnectFailed, false,
+      fmt::format("{} after the server had asked for a client certificate; does it refuse the client certificate in "
+                  "{}?",
+                  how, options.cert_file)};
+}
+
 Failure plain_server_failure() {
   return {Errc::kTlsFailed, false,
           "the server answered without TLS; connect to its TLS port, or without TLS (redis://)"};

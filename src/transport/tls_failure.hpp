@@ -26,6 +26,11 @@ namespace tollgate::inline v0 {
 /// The failure for the fatal alert `description` (RFC 8446, section 6) of the server.
 [[nodiscard]] Failure alert_failure(int description, const std::string& name, const TlsOptions& options);
 
+/// The failure when the server ended the connection in the handshake without an alert, as `how` says; a server that has
+/// asked for a certificate does so when it refuses the answer.
+[[nodiscard]] Failure end_in_handshake(const std::string& how, bool is_asked_for_certificate,
+                                       const TlsOptions& options);
+
 /// The failure when the first bytes of the server are no TLS record.
 [[nodiscard]] Failure plain_server_failure();
 

@@ -11,13 +11,6 @@ namespace {
 // While another thread sends, records may be added to the queue up to this size.
 constexpr std::size_t kMaxQueued = 64UL * 1024;
 
-Failure lost_in_handshake(const std::string& why) {
-  return {Errc::kConnectFailed, false,
-          why +
-              " in the TLS handshake; does the server speak TLS on this port, and does it require a client "
-              "certificate (cert_file, key_file)?"};
-}
-
 }  // namespace
 
 TlsStream::TlsStream(std::unique_ptr<OpenSocket> socket, std::unique_ptr<TlsEngine> engine) noexcept
@@ -34,7 +27,7 @@ TlsStream::Progress TlsStream::handshake() {
     }
     if (status == TlsEngine::Status::kFailed) return Progress::kFailed;
     if (status == TlsEngine::Status::kClosed) {
-      failure_ = lost_in_handshake("the server ended the connection");
+      failure_ = engine_->ended_in_handshake("the connection was ended");
       return Progress::kFailed;
     }
     std::array<char, kRecordRoom> bytes;
@@ -42,9 +35,11 @@ TlsStream::Progress TlsStream::handshake() {
     switch (received.status) {
       case Status::kOk: engine_->feed({bytes.data(), received.count}); break;
       case Status::kAgain: return Progress::kPending;
-      case Status::kClosed: failure_ = lost_in_handshake("the server closed the connection"); return Progress::kFailed;
+      case Status::kClosed:
+        failure_ = engine_->ended_in_handshake("the connection was closed");
+        return Progress::kFailed;
       case Status::kFailed:
-        failure_ = lost_in_handshake(std::system_category().message(received.error));
+        failure_ = engine_->ended_in_handshake(std::system_category().message(received.error));
         return Progress::kFailed;
     }
   }

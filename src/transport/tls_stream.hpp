@@ -38,6 +38,8 @@ class TlsStream final : public ByteStream {
   [[nodiscard]] Result send(std::string_view bytes) noexcept override;
   [[nodiscard]] std::chrono::milliseconds longest_wait() const noexcept override { return socket_.longest_wait(); }
   [[nodiscard]] bool wait(Time deadline, bool for_write) const noexcept override;
+  /// Whether records wait for the peer to take them.
+  [[nodiscard]] bool is_sending() const noexcept { return has_unsent_.load(std::memory_order_relaxed); }
   void shut_down() noexcept override;
   [[nodiscard]] Failure failure() const override;
   [[nodiscard]] bool is_encrypted() const noexcept override { return true; }
