@@ -3,7 +3,7 @@
 /// pause doubles from kFirstPause to kLongestPause while probes fail, minus a random half of it, so that a fleet does
 /// not reconnect at the same time ("equal jitter"). Its caller decides what counts as a failure: see the table in
 /// docs/reliability.md.
-/// Pure: time and random numbers are passed in. Thread safety: none; the Pipeline's lock guards it.
+/// Pure: time and random numbers are passed in. Thread safety: none; the driver's lock guards it.
 #pragma once
 
 #include <algorithm>

@@ -39,13 +39,13 @@ class Connection {
   /// is far enough away.
   [[nodiscard]] Failure wait_and_receive(Deadline deadline, bool for_write, std::vector<Reply>& replies) noexcept;
 
-  // Used by the writer; guarded by the Pipeline's lock while there is no writer.
-  std::string outgoing;  // the bytes that the writer is sending, and the rest of an exchange that left in part
-  bool writing = false;  // a thread is the writer
-  bool closing = false;  // no more bytes are sent: sending failed, or the server is read-only
+  // Used by the writer.
+  std::string outgoing;  // the bytes that it is sending, and the rest of an exchange that was sent in part
+  bool closing = false;  // sending has failed
+
+  // Used by the reader.
   bool has_answered = false;
-  bool is_out_of_memory =
-      false;  // set by the reader: replies were lost because our memory was short, which is not a failure of the server
+  bool is_out_of_memory = false;  // replies were lost because our memory was short
 
  private:
   [[nodiscard]] Failure read(bool may_wait, std::vector<Reply>& replies) noexcept;

@@ -1,9 +1,9 @@
 /// The exchanges of one connection in the order of their bytes: pending ones, which are not sent yet, and those in
-/// flight, which wait for replies. It decides how each ends; the Pipeline does the I/O, locking and waiting.
+/// flight, which wait for replies. It decides how each ends; ConnectionMachine decides when.
 ///
 /// Memory is allocated only when an exchange is added. A reply, a lost connection or a deadline, which end exchanges,
 /// allocate and throw nothing, so that a call that has been sent always has an outcome.
-/// Thread safety: none except where stated; the Pipeline's lock guards it.
+/// Thread safety: none except where stated; the driver's lock guards it.
 #pragma once
 
 #include <atomic>
@@ -65,6 +65,12 @@ class FinishedExchanges {
     exchange.next_finished = nullptr;
     (first_ == nullptr ? first_ : last_->next_finished) = &exchange;
     last_ = &exchange;
+  }
+  /// Appends those of `others`, which must not be changed any more.
+  void append(const FinishedExchanges& others) noexcept {
+    if (others.empty()) return;
+    (first_ == nullptr ? first_ : last_->next_finished) = others.first_;
+    last_ = others.last_;
   }
   /// Removes the oldest; the list must not be empty.
   Exchange& pop_front() noexcept {

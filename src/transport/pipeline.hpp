@@ -6,6 +6,8 @@
 /// at once; otherwise the driver sends the bytes of all callers before it wakes callers and receives next, so that load
 /// is batched.
 ///
+/// What happens to calls, posts and the connection is decided by a ConnectionMachine; this class is its driver for
+/// threads that wait: it has the lock, the roles, the system calls, and the policy of when to send, yield and sleep.
 /// pipeline.cpp has the public functions, pipeline_driver.cpp the work of driver and writer.
 /// Thread safety: every public function may be called from all threads.
 #pragma once
@@ -23,19 +25,20 @@
 #include "tollgate/redis_client.hpp"
 #include "transport/client_events.hpp"
 #include "transport/connection.hpp"
+#include "transport/connection_machine.hpp"
 #include "transport/connector.hpp"
-#include "transport/exchange_queue.hpp"
 #include "transport/round_trip.hpp"
 #include "transport/script_preload.hpp"
-#include "transport/server_health.hpp"
 #include "transport/yields.hpp"
 #include "values/endpoint.hpp"
 
 namespace tollgate::inline v0 {
 
-class Pipeline {
+class Pipeline final : private ConnectionMachine::Driver {
  public:
-  using Time = std::chrono::steady_clock::time_point;
+  using Time = ConnectionMachine::Time;
+  using Use = ConnectionMachine::Use;
+  using Server = ConnectionMachine::Server;
 
   /// The objects that the connections of one client share; it outlives them.
   struct Shared {
@@ -59,11 +62,8 @@ class Pipeline {
     const std::shared_ptr<ScriptPreload> scripts;
   };
 
-  /// The use of the connection: maintenance (SCAN, UNLINK) may be cut by a proxy that forbids it.
-  enum class Use : std::uint8_t { kCalls, kMaintenance };
-
   Pipeline(Shared& shared, Handshake handshake, Use use = Use::kCalls);
-  ~Pipeline();
+  ~Pipeline() { close(); }
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
@@ -81,9 +81,6 @@ class Pipeline {
   bool is_connected();
   /// Waits until the connection is established, until an attempt has failed, or until `until`. Throws std::bad_alloc.
   bool wait_for_connection(Time until);
-
-  /// Whether the server answers other connections at this time.
-  enum class Server : std::uint8_t { kAnswers, kFails, kUnknown };
 
   /// Delivers replies to posts and abandoned calls, without waiting. False while replies are outstanding. When they do
   /// not come within the command timeout while the server answers others, the connection is given up.
@@ -104,83 +101,71 @@ class Pipeline {
   /// Notes that a call that began at `since` failed on another connection to the same server; the circuit breaker
   /// counts it as a failure here.
   void note_failure_elsewhere(const Failure& failure, Time since);
-  [[nodiscard]] bool circuit_is_open() const noexcept { return health_.is_open(); }
+  [[nodiscard]] bool circuit_is_open() const noexcept { return machine_.circuit_is_open(); }
 
   /// Makes this the primary connection, whose changes are reported as the client's.
   void set_primary(bool is_primary) noexcept { is_primary_.store(is_primary, std::memory_order_relaxed); }
 
   /// Whether a post has not been answered: a call on another connection could be executed before it.
-  [[nodiscard]] bool has_posts_under_way() const noexcept { return queue_.posted() > 0; }
+  [[nodiscard]] bool has_posts_under_way() const noexcept { return machine_.posted() > 0; }
   /// Whether posts or abandoned calls are not done.
   [[nodiscard]] bool has_detached() {
     const Lock lock{mutex_};
-    return queue_.detached() > 0;
+    return machine_.detached() > 0;
   }
   /// Whether an abandoned call on `key` is in flight.
   [[nodiscard]] bool has_abandoned(std::string_view key) {
     const Lock lock{mutex_};
-    return queue_.has_abandoned(key);
+    return machine_.has_abandoned(key);
   }
 
  private:
   using Lock = std::unique_lock<std::mutex>;
-  using Handle = ExchangeQueue::Handle;
+  using Handle = ConnectionMachine::Handle;
   class CallScope;
   class DriverScope;
 
   // pipeline.cpp
   BatchResult run_call(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late,
                        bool& late_follows);
-  BatchResult time_out(Lock& lock, CallScope& call, Time now, Time since, bool& late_follows) noexcept;
+  BatchResult time_out(Lock& lock, CallScope& call, Time now, bool& late_follows) noexcept;
   void wait_for_turn(Lock& lock, Exchange& exchange, Time until);
   void leave(Lock& lock, Handle exchange) noexcept;
   void pass_on_driver_role(Lock& lock) noexcept;
-  void note_timeout(Time now, Time since, const Failure& failure, FinishedExchanges& finished) noexcept;
-  void end_probe() noexcept;
 
   // pipeline_driver.cpp
   void drive(Lock& lock, Time until, const Exchange* call);
   [[nodiscard]] bool has_driven_enough(const Exchange* call) const noexcept;
   void step_towards_connection(Lock& lock);
   void establish(Lock& lock, Time until);
-  void preload_scripts() noexcept;
   void read_after_silence(Lock& lock, Time now, bool also_with_replies_due) noexcept;
   void receive(Lock& lock, Time until) noexcept;
-  void process_replies(Lock& lock, Time now, Failure failure) noexcept;
+  void process_replies(Lock& lock, Time now, const Failure& end) noexcept;
   void write(Lock& lock) noexcept;
   void finish(Lock& lock, FinishedExchanges& finished) noexcept;
   void notify(Exchange& exchange) noexcept;
-  void note_outcome(const Exchange& exchange, FinishedExchanges& finished) noexcept;
-  void circuit_changed(ServerHealth::Change change, const Failure& failure, FinishedExchanges& finished) noexcept;
-  void lose_connection(const Failure& failure, FinishedExchanges& finished) noexcept;
-  void drop_connection(const Failure& failure, FinishedExchanges& finished) noexcept;
   void report(EventKind kind, const Failure& failure = {}) noexcept;
   void count(ClientEvents::Counter counter) noexcept;
   [[nodiscard]] static bool is_in_handler() noexcept;
-  [[nodiscard]] bool may_connect(Time now) const noexcept;
-  [[nodiscard]] bool may_write() const noexcept;
-  [[nodiscard]] bool can_write_something() const noexcept;
-  [[nodiscard]] bool writes_at_once() const noexcept;
+  [[nodiscard]] bool sends_at_once() const noexcept;
+
+  // ConnectionMachine::Driver
+  void close_connection(const Failure& why) noexcept override;
+  void circuit_opened(const Failure& why) noexcept override;
+  void circuit_closed() noexcept override;
 
   Shared& shared_;
   const Handshake handshake_;
-  const Use use_;
 
   std::mutex mutex_;  // guards all members below, except those marked as the driver's
-  ExchangeQueue queue_;
-  const void* driver_ = nullptr;  // the driver's exchange, or its DriverScope when it has none
-  std::shared_ptr<Connection> connection_;
-  std::unique_ptr<Connector> connector_;  // the driver's, used without the lock
-  ServerHealth health_;
-  std::size_t handling_ = 0;         // detached exchanges that have ended and whose handlers have not returned
-  const Exchange* probe_ = nullptr;  // the call whose outcome decides whether the circuit is closed
-  Time overdue_at_ = Time::max();    // when collect_late_replies() gives up the connection
-  Time connected_at_ = Time::min();
-  Time last_read_ = Time::min();      // when a thread last tried to read replies
-  Time last_received_ = Time::min();  // when a thread last read some
+  ConnectionMachine machine_;
+  const void* driver_ = nullptr;            // the driver's exchange, or its DriverScope when it has none
+  std::shared_ptr<Connection> connection_;  // null exactly while the machine is not connected
+  std::unique_ptr<Connector> connector_;    // the driver's, used without the lock
+  std::size_t handling_ = 0;                // detached exchanges that have ended and whose handlers have not returned
+  Time last_read_ = Time::min();            // when a thread last tried to read replies
   RoundTrip round_trip_;
-  std::vector<Reply> replies_;              // the driver's, without the lock
-  std::atomic<bool> has_timed_out_{false};  // a call in flight, and nothing was received since
+  std::vector<Reply> replies_;  // the driver's, without the lock
   std::atomic<bool> is_primary_{false};
   Yields yields_;
 };

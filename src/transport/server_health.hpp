@@ -1,6 +1,6 @@
 /// The health of the server by the outcomes of calls: which of them count as failures, the circuit breaker, and the
 /// failure of calls while it is open.
-/// Thread safety: the Pipeline's lock guards it, except for is_open().
+/// Thread safety: the driver's lock guards it, except for is_open().
 #pragma once
 
 #include <atomic>
