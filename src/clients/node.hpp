@@ -11,6 +11,7 @@
 /// Thread safety: every public function may be called from all threads.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>

@@ -1,5 +1,5 @@
-/// What an error reply of a Cluster's node means for the command that it answers. Every such reply says that the command
-/// was not executed. Pure.
+/// What an error reply of a Cluster's node means for the command that it answers. Every such reply says that the
+/// command was not executed. Pure.
 /// https://redis.io/docs/latest/operate/oss_and_stack/reference/cluster-spec/#redirection-and-resharding
 /// Thread safety: plain values and functions.
 #pragma once
@@ -20,9 +20,10 @@ struct Redirection {
   };
 
   Kind kind = Kind::kNone;
-  std::uint16_t slot = 0;     ///< of kMoved and kAsk
-  std::string_view host = {};  ///< of kMoved and kAsk; empty or "?" = the host that answered. Valid as long as the reply
-  std::uint16_t port = 0;     ///< of kMoved and kAsk
+  std::uint16_t slot = 0;  ///< of kMoved and kAsk
+  std::string_view host =
+      {};                  ///< of kMoved and kAsk; empty or "?" = the host that answered. Valid as long as the reply
+  std::uint16_t port = 0;  ///< of kMoved and kAsk
 };
 
 /// A redirection that cannot be read (slot or port out of range) is kNone: then its text is the outcome.

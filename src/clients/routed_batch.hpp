@@ -42,7 +42,7 @@ class RoutedBatch {
   static constexpr int kMostRedirections = 5;
 
   /// Takes the outcomes of the pending commands, one call each, in any order; then next() begins the next round.
-  /// `host`: the host that answered. Returns the slot when the reply says that it is at another node from now on.
+  /// `host`: the host that answered.
   void answer(std::size_t command, Reply reply, std::string_view host);
   void fail(std::size_t command, const Failure& failure);
   /// The command was not sent: it stays pending, after a pause.
@@ -65,7 +65,7 @@ class RoutedBatch {
 
   const CommandBatch& batch_;
   std::vector<State> states_;
-  std::vector<Reply> replies_;            // of a pending command: the error that says why
+  std::vector<Reply> replies_;  // of a pending command: the error that says why
   std::vector<CommandFailure> failures_;
   std::vector<Pending> pending_;
   std::vector<Pending> next_;

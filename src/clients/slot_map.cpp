@@ -87,7 +87,8 @@ std::optional<SlotMap> read_cluster_shards(const Reply& reply, const AskedNode& 
     const auto primary = address_of(*node, asked);
     if (!primary) return std::nullopt;
     for (const Reply& other : nodes->elements()) {
-      if (auto address = &other == node ? std::nullopt : address_of(other, asked)) add_replica(map, std::move(*address));
+      if (auto address = &other == node ? std::nullopt : address_of(other, asked))
+        add_replica(map, std::move(*address));
     }
     for (std::size_t i = 0; i < slots->elements().size(); i += 2) {
       if (!append_range(map, slots->elements()[i], slots->elements()[i + 1], *primary)) return std::nullopt;

@@ -23,7 +23,7 @@ struct SlotMap {
     bool operator==(const Range&) const = default;
   };
 
-  std::vector<Range> ranges;  ///< in the order of the reply; a slot that none contains is served by no node
+  std::vector<Range> ranges;          ///< in the order of the reply; a slot that none contains is served by no node
   std::vector<HostAndPort> replicas;  ///< they know the map too, when every primary known so far is gone
 };
 
@@ -33,8 +33,8 @@ struct AskedNode {
   bool is_encrypted = false;  ///< then the TLS ports are read
 };
 
-/// The map in a reply to CLUSTER SHARDS, respectively CLUSTER SLOTS; nothing when the reply is not of that form, names a
-/// slot or a port out of range, or more than kMaxRanges ranges.
+/// The map in a reply to CLUSTER SHARDS, respectively CLUSTER SLOTS; nothing when the reply is not of that form, names
+/// a slot or a port out of range, or more than kMaxRanges ranges.
 inline constexpr std::size_t kMaxRanges = 16384;
 [[nodiscard]] std::optional<SlotMap> read_cluster_shards(const Reply& reply, const AskedNode& asked);
 [[nodiscard]] std::optional<SlotMap> read_cluster_slots(const Reply& reply, const AskedNode& asked);

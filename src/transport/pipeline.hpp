@@ -93,7 +93,7 @@ class Pipeline final : private ConnectionMachine::Driver {
   /// Removes and returns the oldest unsent post; nothing when there is none.
   [[nodiscard]] std::optional<ExchangeQueue::Post> take_pending_post() {
     const Lock lock{mutex_};
-    return queue_.take_pending_post();
+    return machine_.take_pending_post();
   }
   /// Moves unsent posts to `other`, in their order.
   void move_pending_posts_to(Pipeline& other);

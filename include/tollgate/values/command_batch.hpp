@@ -19,13 +19,13 @@
 namespace tollgate::inline v0 {
 
 enum class Operation : std::uint8_t {
-  kGet,     ///< GET key
-  kIncrBy,  ///< INCRBY key integers[0]
-  kExpire,  ///< EXPIRE key integers[0], in seconds
-  kUnlink,  ///< UNLINK key
-  kScan,    ///< SCAN integers[0] MATCH key COUNT integers[1]; the cursor's 64 bits are unsigned
-  kScript,  ///< EVALSHA script, keys, integers
-  kPing,    ///< PING; names no key
+  kGet,            ///< GET key
+  kIncrBy,         ///< INCRBY key integers[0]
+  kExpire,         ///< EXPIRE key integers[0], in seconds
+  kUnlink,         ///< UNLINK key
+  kScan,           ///< SCAN integers[0] MATCH key COUNT integers[1]; the cursor's 64 bits are unsigned
+  kScript,         ///< EVALSHA script, keys, integers
+  kPing,           ///< PING; names no key
   kAsking,         ///< ASKING; a Cluster's node then executes the next command on a slot that is being moved to it
   kClusterShards,  ///< CLUSTER SHARDS
   kClusterSlots,   ///< CLUSTER SLOTS
