@@ -21,6 +21,7 @@
 #include "clients/slot_map_refresh.hpp"
 #include "tollgate/client_options.hpp"
 #include "tollgate/redis_client.hpp"
+#include "values/recycled_blocks.hpp"
 #include "values/url.hpp"
 
 namespace tollgate::inline v0 {
@@ -65,6 +66,7 @@ class Cluster {
 
   // cluster_posts.cpp
   void route(CommandBatch batch, const std::shared_ptr<RoutedPost>& post);
+  [[nodiscard]] std::shared_ptr<RoutedPost> make_post(std::shared_ptr<ReplyHandler> handler, int attempts = 0);
   void post_to(Member& member, CommandBatch batch, std::shared_ptr<RoutedPost> post);
   void post_later(Time not_before, CommandBatch batch, std::shared_ptr<RoutedPost> post);
   [[nodiscard]] Member& any_member();
@@ -84,7 +86,8 @@ class Cluster {
   const std::vector<HostAndPort> seeds_;
   const std::chrono::milliseconds command_timeout_;
   std::atomic<bool> is_closing_{false};
-  std::atomic<std::size_t> posts_{0};  // that have no outcome yet
+  std::atomic<std::size_t> posts_{0};   // that have no outcome yet
+  detail::RecycledBlocks post_blocks_;  // of the handlers of posts
   ClusterNodes nodes_;
   SlotMapRefresh refresh_;
   DeferredPosts deferred_;

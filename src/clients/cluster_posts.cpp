@@ -27,7 +27,7 @@ std::chrono::milliseconds pause_before(int attempts) noexcept {
 /// The handler of a post that is on its way: follows redirections, then calls the handler of the caller.
 class Cluster::RoutedPost final : public ReplyHandler, public std::enable_shared_from_this<RoutedPost> {
  public:
-  RoutedPost(Cluster& cluster, std::shared_ptr<ReplyHandler> handler, int attempts = 0)
+  RoutedPost(Cluster& cluster, std::shared_ptr<ReplyHandler> handler, int attempts)
       : cluster_(cluster), handler_(std::move(handler)), attempts_(attempts) {
     cluster_.posts_.fetch_add(1, std::memory_order_acq_rel);
   }
@@ -40,7 +40,7 @@ class Cluster::RoutedPost final : public ReplyHandler, public std::enable_shared
 
   /// For a part of this post's batch, or its next attempt.
   [[nodiscard]] std::shared_ptr<RoutedPost> next(int further_attempts) const {
-    return std::make_shared<RoutedPost>(cluster_, handler_, attempts_ + further_attempts);
+    return cluster_.make_post(handler_, attempts_ + further_attempts);
   }
 
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override {
@@ -122,16 +122,21 @@ class Cluster::RoutedPost final : public ReplyHandler, public std::enable_shared
   std::atomic<Member*> member_{nullptr};
 };
 
+std::shared_ptr<Cluster::RoutedPost> Cluster::make_post(std::shared_ptr<ReplyHandler> handler, int attempts) {
+  return std::allocate_shared<RoutedPost>(detail::RecyclingAllocator<RoutedPost>{post_blocks_}, *this,
+                                          std::move(handler), attempts);
+}
+
 void Cluster::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
   if (batch.empty()) {
     if (handler) handler->handle(client_, batch, {});
     return;
   }
-  route(std::move(batch), std::make_shared<RoutedPost>(*this, std::move(handler)));
+  route(std::move(batch), make_post(std::move(handler)));
 }
 
 void Cluster::post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
-  post_later(not_before, std::move(batch), std::make_shared<RoutedPost>(*this, std::move(handler)));
+  post_later(not_before, std::move(batch), make_post(std::move(handler)));
 }
 
 /// Sends a post by the slot map, in parts where its commands are on several nodes.

@@ -64,8 +64,9 @@ RedisCluster::RedisCluster(Layout layout) : layout_(std::move(layout)) {
   wait_until_served();
   for (std::size_t i = primaries; i < nodes_.size(); ++i) {
     const std::string primary = id_of(i % primaries);
-    wait_until("the replica knows its primary",
-               [&] { return !nodes_[i].command({"CLUSTER", "REPLICATE", primary}).is_error(); });
+    wait_until("the replica knows its primary", [&] {
+      return !nodes_[i].command({"CLUSTER", "REPLICATE", primary}).is_error();
+    });
   }
   for (std::size_t i = primaries; i < nodes_.size(); ++i) {
     wait_until("the replica is in step", [&] {
@@ -84,10 +85,16 @@ std::string RedisCluster::url() const {
 
 /// The bus has a port of its own, because the default (10000 above) may be in use or out of range.
 RedisServer& RedisCluster::start_node() {
-  std::vector<std::string> arguments{
-      "--cluster-enabled",     "yes", "--cluster-port",               std::to_string(free_port()),
-      "--cluster-node-timeout", "1000", "--cluster-replica-validity-factor", "0",
-      "--repl-diskless-sync-delay", "0"};
+  std::vector<std::string> arguments{"--cluster-enabled",
+                                     "yes",
+                                     "--cluster-port",
+                                     std::to_string(free_port()),
+                                     "--cluster-node-timeout",
+                                     "1000",
+                                     "--cluster-replica-validity-factor",
+                                     "0",
+                                     "--repl-diskless-sync-delay",
+                                     "0"};
   arguments.insert(arguments.end(), layout_.arguments.begin(), layout_.arguments.end());
   return nodes_.emplace_back(std::move(arguments));
 }
@@ -189,8 +196,9 @@ std::size_t RedisCluster::add_node() {
   const std::string id = id_of(index);
   for (const RedisServer& node : nodes_) {
     if (node.pid() == 0) continue;
-    wait_until("every node knows the new one",
-               [&] { return node.command({"CLUSTER", "NODES"}).text().find(id) != std::string::npos; });
+    wait_until("every node knows the new one", [&] {
+      return node.command({"CLUSTER", "NODES"}).text().find(id) != std::string::npos;
+    });
   }
   wait_until_served();
   return index;

@@ -1,4 +1,4 @@
-// The behaviour of a limiter, as one set of tests in four settings: over memory:// and over a real redis-server, with
+// The behaviour of a limiter, as one set of tests over memory://, a real redis-server and a real Redis Cluster, with
 // either admission. The clock advances only when a test moves it, so no window ends during a test.
 
 #include <gmock/gmock.h>
@@ -22,6 +22,7 @@
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/print.hpp"
+#include "tollgate/testing/redis_cluster.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace tollgate {
@@ -30,19 +31,28 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::IsEmpty;
 using testing::ManualClock;
+using testing::RedisCluster;
 using testing::RedisServer;
 using ::testing::Values;
 
-enum class Store { kMemory, kRedis };
+enum class Store { kMemory, kRedis, kCluster };
 
-/// One client on one store; the whole suite shares one redis-server, and each test leaves it empty.
+/// One client on one store; the whole suite shares one redis-server and one Cluster, and each test leaves them empty.
 class StoreTest : public ::testing::Test {
  protected:
-  static void TearDownTestSuite() { server_.reset(); }
+  static void TearDownTestSuite() {
+    server_.reset();
+    cluster_.reset();
+  }
 
   static RedisServer& server() {
     if (!server_) server_ = std::make_unique<RedisServer>();
     return *server_;
+  }
+
+  static RedisCluster& cluster() {
+    if (!cluster_) cluster_ = std::make_unique<RedisCluster>();
+    return *cluster_;
   }
 
   void use(Store store) {
@@ -52,17 +62,22 @@ class StoreTest : public ::testing::Test {
 
   // Every key that any test leaves must expire.
   void TearDown() override {
-    if (store_ != Store::kRedis || !client_) return;
+    if (store_ == Store::kMemory || !client_) return;
     let_posts_arrive();
     client_.reset();
+    if (store_ == Store::kCluster) {
+      EXPECT_THAT(cluster().keys_without_ttl(), IsEmpty());
+      return cluster().flush();
+    }
     EXPECT_THAT(server().keys_without_ttl(), IsEmpty());
     server().command({"FLUSHALL"});
   }
 
   /// On the same server, but for memory://, where each client is a store of its own.
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const {
-    return store_ == Store::kRedis ? connect(server().url(), {.connect_timeout = 5s, .command_timeout = 5s})
-                                   : connect("memory://");
+    if (store_ == Store::kMemory) return connect("memory://");
+    const std::string url = store_ == Store::kRedis ? server().url() : cluster().url();
+    return connect(url, {.connect_timeout = 5s, .command_timeout = 5s});
   }
 
   [[nodiscard]] RateLimitConfig config(std::int64_t limit, Admission admission) const {
@@ -91,12 +106,16 @@ class StoreTest : public ::testing::Test {
 
  private:
   static inline std::unique_ptr<RedisServer> server_;
+  static inline std::unique_ptr<RedisCluster> cluster_;
   Store store_ = Store::kMemory;
 };
 
 using Setting = std::tuple<Store, Admission>;
 
-std::string name_of(Store store) { return store == Store::kRedis ? "Redis" : "Memory"; }
+std::string name_of(Store store) {
+  if (store == Store::kCluster) return "Cluster";
+  return store == Store::kRedis ? "Redis" : "Memory";
+}
 std::string name_of(Admission admission) { return admission == Admission::kAtomic ? "Atomic" : "Pipelined"; }
 
 class LimiterBehaviour : public StoreTest, public ::testing::WithParamInterface<Setting> {
@@ -109,7 +128,7 @@ class LimiterBehaviour : public StoreTest, public ::testing::WithParamInterface<
 };
 
 INSTANTIATE_TEST_SUITE_P(On, LimiterBehaviour,
-                         ::testing::Combine(Values(Store::kMemory, Store::kRedis),
+                         ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kCluster),
                                             Values(Admission::kPipelined, Admission::kAtomic)),
                          [](const auto& setting) {
                            return name_of(std::get<Store>(setting.param)) + name_of(std::get<Admission>(setting.param));
@@ -761,7 +780,7 @@ class OperationIds : public StoreTest, public ::testing::WithParamInterface<Stor
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(On, OperationIds, Values(Store::kMemory, Store::kRedis),
+INSTANTIATE_TEST_SUITE_P(On, OperationIds, Values(Store::kMemory, Store::kRedis, Store::kCluster),
                          [](const auto& store) { return name_of(store.param); });
 
 TEST_P(OperationIds, ARepeatedOperationIsChargedOnceAndAnsweredAsTheFirstTime) {

@@ -23,8 +23,9 @@ namespace tollgate::inline v0::testing {
 class RedisCluster {
  public:
   struct Layout {
-    std::size_t primaries = 3;             ///< 1 … 16; they share the slots evenly
-    std::size_t replicas_per_primary = 0;  ///< the replicas of primary i are the nodes primaries + i, + i + primaries, …
+    std::size_t primaries = 3;  ///< 1 … 16; they share the slots evenly
+    std::size_t replicas_per_primary =
+        0;  ///< the replicas of primary i are the nodes primaries + i, + i + primaries, …
     std::vector<std::string> arguments = {};  ///< for each redis-server, after those of the Cluster
   };
 
