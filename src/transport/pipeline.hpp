@@ -102,6 +102,11 @@ class Pipeline final : private ConnectionMachine::Driver {
   [[nodiscard]] bool is_silent();
   /// Ends the connection; its exchanges in flight are in doubt.
   void give_up_connection(const char* why) noexcept;
+  /// Removes and returns the oldest unsent post; nothing when there is none.
+  [[nodiscard]] std::optional<ExchangeQueue::Post> take_pending_post() {
+    const Lock lock{mutex_};
+    return machine_.take_pending_post();
+  }
   /// Moves unsent posts to `other`, in their order.
   void move_pending_posts_to(Pipeline& other);
 
