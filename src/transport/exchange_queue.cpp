@@ -87,10 +87,19 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch
   return exchange;
 }
 
-bool ExchangeQueue::has_abandoned(std::string_view key) const noexcept {
-  if (abandoned_ == 0) return false;
-  const auto names_key = [key](const Exchange& exchange) {
-    if (exchange.awaited || exchange.posted) return false;
+bool ExchangeQueue::has_detached(std::string_view key) const noexcept {
+  return detached() > 0 && has(key, [](const Exchange& exchange) { return !exchange.awaited; });
+}
+
+bool ExchangeQueue::has_post(std::string_view key) const noexcept {
+  return posted() > 0 && has(key, [](const Exchange& exchange) { return exchange.posted; });
+}
+
+/// Whether an exchange that is not done, and that `matches`, names `key`.
+template <class Matches>
+bool ExchangeQueue::has(std::string_view key, Matches matches) const noexcept {
+  const auto names_key = [&](const Exchange& exchange) {
+    if (!matches(exchange)) return false;
     for (std::size_t i = 0; i < exchange.batch->size(); ++i) {
       if ((*exchange.batch)[i].key == key) return true;
     }
@@ -246,16 +255,20 @@ ExchangeQueue::GivenUp ExchangeQueue::give_up(Handle exchange) noexcept {
   return GivenUp::kAbandoned;
 }
 
-std::optional<ExchangeQueue::Post> ExchangeQueue::take_pending_post() noexcept {
-  const auto post = std::find_if(pending_.begin(), pending_.end(), [](const Exchange& e) { return e.posted; });
-  if (post == pending_.end()) return std::nullopt;
-  Post taken{std::move(post->own_batch), std::move(post->handler)};
-  posted_commands_ -= taken.batch.size();
-  post->own_batch = {};
-  FinishedExchanges finished;
-  finish(pending_, post, finished);
-  release(post);
-  return taken;
+void ExchangeQueue::move_pending_posts_to(ExchangeQueue& other) noexcept {
+  for (Handle exchange = pending_.begin(); exchange != pending_.end();) {
+    const Handle next = std::next(exchange);
+    if (exchange->posted) {
+      other.pending_.splice(other.pending_.end(), pending_, exchange);
+      posted_commands_ -= exchange->own_batch.size();
+      posted_bytes_ -= exchange->counted_bytes;
+      posted_.fetch_sub(1, std::memory_order_relaxed);
+      other.posted_commands_ += exchange->own_batch.size();
+      other.posted_bytes_ += exchange->counted_bytes;
+      other.posted_.fetch_add(1, std::memory_order_relaxed);
+    }
+    exchange = next;
+  }
 }
 
 void ExchangeQueue::discard_pending(const ReplyHandler& handler) noexcept {

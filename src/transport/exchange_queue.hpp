@@ -117,8 +117,9 @@ class ExchangeQueue {
   /// Posts and abandoned calls: no thread waits for them.
   [[nodiscard]] std::size_t detached() const noexcept { return posted() + abandoned_; }
 
-  /// Whether an abandoned call, which may still be executed, names `key`.
-  [[nodiscard]] bool has_abandoned(std::string_view key) const noexcept;
+  /// Whether a post, or an abandoned call, which may still be executed, names `key`.
+  [[nodiscard]] bool has_detached(std::string_view key) const noexcept;
+  [[nodiscard]] bool has_post(std::string_view key) const noexcept;
 
   /// Adds a pending exchange for a call; nothing when the limits are reached. `batch` must exist until the exchange is
   /// released or given up; `bytes` encode `batch` with `serial`.
@@ -165,12 +166,8 @@ class ExchangeQueue {
   /// Ends an exchange that is pending, as if its connection had been lost.
   void fail_pending(Handle exchange, const Failure& failure, FinishedExchanges& finished) noexcept;
 
-  /// Removes and returns the oldest pending post; nothing when there is none. The caller then owns its handler.
-  struct Post {
-    CommandBatch batch;
-    std::shared_ptr<ReplyHandler> handler;
-  };
-  [[nodiscard]] std::optional<Post> take_pending_post() noexcept;
+  /// Moves pending posts, in their order, behind the pending exchanges of `other`; beyond its limits, if need be.
+  void move_pending_posts_to(ExchangeQueue& other) noexcept;
 
   /// Removes pending posts with this handler, without calling it.
   void discard_pending(const ReplyHandler& handler) noexcept;
@@ -192,6 +189,8 @@ class ExchangeQueue {
   void fail(ExchangeList& from, Handle exchange, const Failure& failure, FinishedExchanges& finished) noexcept;
   void fail_all(ExchangeList& from, bool posted, const Failure& failure, FinishedExchanges& finished) noexcept;
   bool retry_with_source(Handle exchange);
+  template <class Matches>
+  [[nodiscard]] bool has(std::string_view key, Matches matches) const noexcept;
   [[nodiscard]] bool take_reply(Handle exchange, Reply reply);
 
   std::atomic<Serial> next_serial_;

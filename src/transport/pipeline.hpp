@@ -14,6 +14,7 @@
 
 #include <atomic>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -67,12 +68,18 @@ class Pipeline final : private ConnectionMachine::Driver {
   Pipeline(const Pipeline&) = delete;
   Pipeline& operator=(const Pipeline&) = delete;
 
-  /// As RedisClient::execute, called at `now`.
-  BatchResult execute(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late);
+  /// As RedisClient::execute, called at `now`. With `is_replaced`, only the primary executes the batch: otherwise
+  /// nothing is done and `is_replaced` becomes true.
+  BatchResult execute(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late,
+                      bool* is_replaced = nullptr);
 
   /// Scripts are sent with their source, so that Redis runs them at once and in order, even after SCRIPT FLUSH or a
   /// restart: a later call sees their effect.
-  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler);
+  void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) { add_post(batch, handler, false); }
+  /// Likewise; but false, with nothing done, when another connection has become the primary.
+  [[nodiscard]] bool post_on_primary(CommandBatch& batch, std::shared_ptr<ReplyHandler>& handler) {
+    return add_post(batch, handler, true);
+  }
   bool drain(Time deadline);
   /// Ends all remaining exchanges with a failure. No function may be called afterwards.
   void close() noexcept;
@@ -90,7 +97,11 @@ class Pipeline final : private ConnectionMachine::Driver {
   [[nodiscard]] bool is_silent();
   /// Ends the connection; its exchanges in flight are in doubt.
   void give_up_connection(const char* why) noexcept;
-  /// Moves unsent posts to `other`, in their order.
+  /// Makes `other` the primary in place of this connection when `switch_primary` returns true, and moves unsent posts
+  /// to it in their order. Both are locked meanwhile, so that a call on either is executed after the posts that its
+  /// thread has made before. `switch_primary` must not use a Pipeline.
+  bool hand_over_to(Pipeline& other, const std::function<bool()>& switch_primary);
+  /// Moves unsent posts to `other`, as hand_over_to() does.
   void move_pending_posts_to(Pipeline& other);
 
   /// Notes that a call that began at `since` failed on another connection to the same server; the circuit breaker
@@ -98,7 +109,7 @@ class Pipeline final : private ConnectionMachine::Driver {
   void note_failure_elsewhere(const Failure& failure, Time since);
   [[nodiscard]] bool circuit_is_open() const noexcept { return machine_.circuit_is_open(); }
 
-  /// Makes this the primary connection, whose changes are reported as the client's.
+  /// Makes this the first primary connection. The changes of the primary are reported as the client's.
   void set_primary(bool is_primary) noexcept { is_primary_.store(is_primary, std::memory_order_relaxed); }
 
   /// Whether a post has not been answered: a call on another connection could be executed before it.
@@ -108,11 +119,13 @@ class Pipeline final : private ConnectionMachine::Driver {
     const Lock lock{mutex_};
     return machine_.detached() > 0;
   }
-  /// Whether an abandoned call on `key` is in flight.
-  [[nodiscard]] bool has_abandoned(std::string_view key) {
+  /// Whether a post, or an abandoned call, on `key` is not done.
+  [[nodiscard]] bool has_detached(std::string_view key) {
     const Lock lock{mutex_};
-    return machine_.has_abandoned(key);
+    return machine_.has_detached(key);
   }
+  /// Whether a post on a key of `batch` is not done.
+  [[nodiscard]] bool has_post_on(const CommandBatch& batch);
 
  private:
   using Lock = std::unique_lock<std::mutex>;
@@ -122,7 +135,9 @@ class Pipeline final : private ConnectionMachine::Driver {
 
   // pipeline.cpp
   BatchResult run_call(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late,
-                       bool& late_follows);
+                       bool& late_follows, bool* is_replaced);
+  bool add_post(CommandBatch& batch, std::shared_ptr<ReplyHandler>& handler, bool only_on_primary);
+  void send_pending() noexcept;
   BatchResult time_out(Lock& lock, CallScope& call, Time now, bool& late_follows) noexcept;
   void wait_for_turn(Lock& lock, Exchange& exchange, Time until);
   void leave(Lock& lock, Handle exchange) noexcept;
@@ -160,8 +175,9 @@ class Pipeline final : private ConnectionMachine::Driver {
   std::size_t handling_ = 0;                // detached exchanges that have ended and whose handlers have not returned
   Time last_read_ = Time::min();            // when a thread last tried to read replies
   RoundTrip round_trip_;
-  std::vector<Reply> replies_;  // the driver's, without the lock
-  std::atomic<bool> is_primary_{false};
+  std::vector<Reply> replies_;           // the driver's, without the lock
+  bool has_ended_ = false;
+  std::atomic<bool> is_primary_{false};  // changed while the lock is held
   Yields yields_;
 };
 

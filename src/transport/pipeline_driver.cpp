@@ -162,11 +162,11 @@ void Pipeline::circuit_opened(const Failure& why) noexcept {
 void Pipeline::circuit_closed() noexcept { report(EventKind::kCircuitClosed); }
 
 void Pipeline::report(EventKind kind, const Failure& failure) noexcept {
-  if (is_primary_.load(std::memory_order_relaxed)) shared_.events.report(kind, failure);
+  if (!has_ended_ && is_primary_.load(std::memory_order_relaxed)) shared_.events.report(kind, failure);
 }
 
 void Pipeline::count(ClientEvents::Counter counter) noexcept {
-  if (is_primary_.load(std::memory_order_relaxed)) shared_.events.count(counter);
+  if (!has_ended_ && is_primary_.load(std::memory_order_relaxed)) shared_.events.count(counter);
 }
 
 /// Sends pending exchanges, including those that other threads add meanwhile and that must be sent at once.
