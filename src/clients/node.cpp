@@ -100,6 +100,7 @@ void Node::close() {
 BatchResult Node::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
                           const std::shared_ptr<ReplyHandler>& late) {
   const Time now = SteadyClock::now();
+  if (now >= shared_.login_due.load(std::memory_order_relaxed)) service_thread_.request();
   BatchResult result = carry(batch, now, deadline.value_or(now + shared_.command_timeout), late);
   if (result.failure.may_have_executed) service_thread_.request();  // its reply may still come
   counters_.add(result.ok() ? LatencyHistogram::bucket_of(SteadyClock::now() - now) : kFailed);
@@ -303,6 +304,7 @@ void Node::post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHan
 /// The service thread's work: sends posts that are due, reads the replies to posts and abandoned calls, and continues
 /// to connect where posts need a connection.
 std::optional<Node::Time> Node::service() {
+  if (SteadyClock::now() >= shared_.login_due.load(std::memory_order_relaxed)) renew_logins();
   post_deferred(SteadyClock::now());
   bool has_detached = false;
   const auto collect = [&](Pipeline& pipeline) {
@@ -317,6 +319,13 @@ std::optional<Node::Time> Node::service() {
   const auto tick = std::min<SteadyClock::duration>(kServiceTick, shared_.command_timeout / 8);
   const Time next = SteadyClock::now() + tick;
   return due ? std::min(next, *due) : next;
+}
+
+/// Each connection notes anew when it is due next.
+void Node::renew_logins() {
+  shared_.login_due.store(Time::max());
+  for (Slot& slot : slots_) slot.pipeline.renew_login();
+  maintenance_.renew_login();
 }
 
 bool Node::drain(Time deadline) {

@@ -84,6 +84,7 @@ class Node {
   void mark_unhealthy();
   bool collect_late_replies(Pipeline::Server server);
   void post_deferred(Time now);
+  void renew_logins();
   std::optional<Time> service();
 
   detail::Counters<kCounters> counters_;  // of calls: the latencies, and then kFailed

@@ -9,6 +9,7 @@
 
 #include "transport/connect_attempt.hpp"
 #include "transport/connection.hpp"
+#include "transport/login_renewal.hpp"
 #include "transport/open_socket.hpp"
 #include "transport/resolution.hpp"
 
@@ -29,6 +30,8 @@ class Connector {
   [[nodiscard]] Progress advance(Time until);
 
   [[nodiscard]] std::shared_ptr<Connection> take_connection() noexcept { return std::move(connection_); }
+  /// When the credentials that were sent are to be renewed.
+  [[nodiscard]] const LoginRenewal& login() const noexcept { return login_renewal_; }
   [[nodiscard]] const Failure& failure() const noexcept { return attempt_.failure(); }
 
  private:
@@ -44,6 +47,7 @@ class Connector {
   std::shared_ptr<Resolution> resolution_;
   std::unique_ptr<OpenSocket> socket_;  // until connection_ owns it
   std::shared_ptr<Connection> connection_;
+  LoginRenewal login_renewal_;
   std::vector<Reply> replies_;
   bool is_paused_ = false;  // the caller's deadline passed before the outcome
 };

@@ -34,6 +34,7 @@ struct Exchange {
   Stage stage = Stage::kFree;
   bool awaited = false;  ///< its caller waits; otherwise it is a post or an abandoned call, and its handler is called
   bool posted = false;
+  bool is_login = false;     ///< AUTH: a post without a batch, whose arguments are in `bytes` alone
   Serial serial = 0;         ///< the serial number of its first command
   bool retried = false;      ///< after NOSCRIPT, the scripts were sent again with their source
   std::size_t expected = 0;  ///< replies still to come
@@ -130,6 +131,13 @@ class ExchangeQueue {
   [[nodiscard]] std::optional<Handle> add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
                                                std::shared_ptr<ReplyHandler>& handler, bool first = false);
 
+  /// Adds AUTH, encoded as `bytes`, as a post that is sent before all other pending exchanges. Throws std::bad_alloc.
+  void add_login(std::string_view bytes, std::chrono::steady_clock::time_point now);
+  /// Whether the next reply is the one to AUTH.
+  [[nodiscard]] bool awaits_login_reply() const noexcept { return !in_flight_.empty() && in_flight_.front().is_login; }
+  /// Removes AUTH if it is pending: it is for this connection alone.
+  void discard_pending_login() noexcept;
+
   /// Moves pending exchanges into flight, sent at `now`, and appends their bytes to `out`; fewer when memory is short.
   /// An exchange for which even an empty `out` has no memory fails, certain not to have executed.
   void take_pending(std::chrono::steady_clock::time_point now, std::string& out, FinishedExchanges& finished) noexcept;
@@ -185,6 +193,8 @@ class ExchangeQueue {
  private:
   static Handle take(ExchangeList& idle);
   Handle add(ExchangeList& idle, Serial serial, std::string_view bytes, std::size_t expected, bool first);
+  template <class Matches>
+  void discard_pending_if(Matches matches) noexcept;
   void finish(ExchangeList& from, Handle exchange, FinishedExchanges& finished) noexcept;
   void fail(ExchangeList& from, Handle exchange, const Failure& failure, FinishedExchanges& finished) noexcept;
   void fail_all(ExchangeList& from, bool posted, const Failure& failure, FinishedExchanges& finished) noexcept;

@@ -226,6 +226,33 @@ bool Pipeline::is_silent() {
   return machine_.is_silent(now);
 }
 
+void Pipeline::renew_login() noexcept {
+  const Time asked_at = SteadyClock::now();
+  {
+    const Lock lock{mutex_};
+    if (!machine_.begin_login_renewal(asked_at)) return shared_.note_login_due(machine_.login_due());
+  }
+  std::optional<Credentials> credentials;
+  try {
+    credentials = shared_.login.credentials();
+  } catch (...) {  // the exception's text may contain a secret, so it is dropped
+  }
+  Lock lock{mutex_};
+  const CallScope scope{*this, lock};
+  Failure why = detail::failure(Errc::kAuthFailed, false, "the credentials callback threw");
+  if (credentials) {
+    try {
+      machine_.renew_login(*credentials, asked_at);
+    } catch (const std::bad_alloc&) {
+      credentials.reset();
+      why = detail::failure(Errc::kAuthFailed, false, "out of memory");
+    }
+  }
+  if (!credentials) machine_.login_not_renewed(why, asked_at);
+  shared_.note_login_due(machine_.login_due());
+  if (driver_ != nullptr && machine_.may_send() && sends_at_once()) write(lock);
+}
+
 void Pipeline::give_up_connection(const char* why) noexcept {
   Lock lock{mutex_};
   const CallScope scope{*this, lock};

@@ -54,6 +54,12 @@ class Pipeline final : private ConnectionMachine::Driver {
           command_timeout(options.command_timeout),
           scripts(std::make_shared<ScriptPreload>(script_list)) {}
 
+    /// Notes that a connection's credentials are to be renewed at `due`.
+    void note_login_due(Time due) noexcept {
+      for (Time seen = login_due.load(); due < seen && !login_due.compare_exchange_weak(seen, due);) {
+      }
+    }
+
     ClientEvents events;
     RedisClient& client;  // passed to handlers
     const Endpoint endpoint;
@@ -61,6 +67,7 @@ class Pipeline final : private ConnectionMachine::Driver {
     const std::chrono::milliseconds connect_timeout;
     const std::chrono::milliseconds command_timeout;
     const std::shared_ptr<ScriptPreload> scripts;
+    std::atomic<Time> login_due{Time::max()};  // when renew_login() should be called on all connections
   };
 
   Pipeline(Shared& shared, Handshake handshake, Use use = Use::kCalls);
@@ -95,6 +102,9 @@ class Pipeline final : private ConnectionMachine::Driver {
   /// Whether a call has timed out, and the connection has received nothing for the command timeout since: its peer may
   /// have disappeared without closing it.
   [[nodiscard]] bool is_silent();
+  /// Calls the credentials callback when the connection's credentials are to be renewed, and sends AUTH. Does not wait
+  /// for the reply.
+  void renew_login() noexcept;
   /// Ends the connection; its exchanges in flight are in doubt.
   void give_up_connection(const char* why) noexcept;
   /// Makes `other` the primary in place of this connection when `switch_primary` returns true, and moves unsent posts
@@ -163,6 +173,7 @@ class Pipeline final : private ConnectionMachine::Driver {
   void close_connection(const Failure& why) noexcept override;
   void circuit_opened(const Failure& why) noexcept override;
   void circuit_closed() noexcept override;
+  void login_refused(const Failure& why, Time again_at, bool is_first) noexcept override;
 
   Shared& shared_;
   const Handshake handshake_;
@@ -175,7 +186,7 @@ class Pipeline final : private ConnectionMachine::Driver {
   std::size_t handling_ = 0;                // detached exchanges that have ended and whose handlers have not returned
   Time last_read_ = Time::min();            // when a thread last tried to read replies
   RoundTrip round_trip_;
-  std::vector<Reply> replies_;           // the driver's, without the lock
+  std::vector<Reply> replies_;  // the driver's, without the lock
   bool has_ended_ = false;
   std::atomic<bool> is_primary_{false};  // changed while the lock is held
   Yields yields_;

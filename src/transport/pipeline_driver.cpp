@@ -102,10 +102,11 @@ void Pipeline::establish(Lock& lock, Time until) {
     case Connector::Progress::kPending: return;
     case Connector::Progress::kConnected:
       connection_ = connector_->take_connection();
-      connector_.reset();
       last_read_ = SteadyClock::now();
       round_trip_.reset();
-      machine_.connected(last_read_, connection_->has_answered);
+      machine_.connected(last_read_, connection_->has_answered, connector_->login());
+      shared_.note_login_due(machine_.login_due());
+      connector_.reset();
       count(ClientEvents::kConnects);
       return report(EventKind::kConnected);
     case Connector::Progress::kFailed:
@@ -160,6 +161,11 @@ void Pipeline::circuit_opened(const Failure& why) noexcept {
 }
 
 void Pipeline::circuit_closed() noexcept { report(EventKind::kCircuitClosed); }
+
+void Pipeline::login_refused(const Failure& why, Time again_at, bool is_first) noexcept {
+  if (is_first) report(EventKind::kCredentialsRefused, why);
+  shared_.note_login_due(again_at);
+}
 
 void Pipeline::report(EventKind kind, const Failure& failure) noexcept {
   if (!has_ended_ && is_primary_.load(std::memory_order_relaxed)) shared_.events.report(kind, failure);
