@@ -99,7 +99,7 @@ BENCHMARK(replies_to_a_charge);
 void deny_memory(benchmark::State& state) {
   decisions::DenyMemory memory{std::chrono::seconds{1}, 256};
   const decisions::DenyMemory::Time now{};
-  memory.remember_left(kUser, {kMinute}, 10, now);
+  memory.remember_left(kUser, {kMinute}, 10, now, 0);
   std::string_view user = kUser;
   for ([[maybe_unused]] auto _ : state) {
     benchmark::DoNotOptimize(user);

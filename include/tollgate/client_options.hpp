@@ -1,4 +1,4 @@
-/// Options of a client: timeouts, credentials, observer. Thread safety: plain values.
+/// Options of a client: timeouts, credentials, TLS, observer. Thread safety: plain values.
 #pragma once
 
 #include <chrono>
@@ -27,10 +27,32 @@ struct Credentials {
   std::optional<std::chrono::seconds> valid_for = std::nullopt;
 };
 
+/// How a connection is encrypted; used for the URLs of TLS alone (rediss://, valkeys://). TLS 1.2 is the least; 1.3 is
+/// used where the server has it. The files hold PEM; they are read at each connect, so that a rotated one needs no
+/// restart. A file that cannot be read or used fails the attempt to connect (Errc::kTlsFailed) and is named there.
+struct TlsOptions {
+  /// The CAs to trust, in one file. Empty, as ca_path too: the system's.
+  std::string ca_file = {};
+  /// A folder of CAs, named by their hashes as `openssl rehash` does. CAs of ca_file are trusted besides.
+  std::string ca_path = {};
+  /// The client's certificate, and those between it and a CA behind it. Empty = none is shown.
+  std::string cert_file = {};
+  /// The private key of cert_file, without a password. Empty = it stands in cert_file.
+  std::string key_file = {};
+  /// The host name or IP address that the server's certificate must have, and the name sent as SNI; at most 253 bytes.
+  /// Empty = the host of the URL.
+  std::string server_name = {};
+  /// Whether the server's certificate is verified: its chain, dates and name. False gives up the protection against
+  /// whatever answers in the server's place; for a test only. No URL sets it.
+  bool verify = true;
+
+  bool operator==(const TlsOptions&) const = default;
+};
+
 /// Options of a client. The URL's `connect_timeout_ms` and `command_timeout_ms` take precedence over the timeouts here.
 struct ClientOptions {
-  /// For one attempt: name resolution, connecting, AUTH and SELECT. 1 ms … 1 hour. It does not hold a caller longer
-  /// than that caller's own deadline: the next caller resumes the attempt.
+  /// For one attempt: name resolution, connecting, the TLS handshake, AUTH and SELECT. 1 ms … 1 hour. It does not hold
+  /// a caller longer than that caller's own deadline: the next caller resumes the attempt.
   std::chrono::milliseconds connect_timeout{1000};
 
   /// For one call without a deadline of its own: queueing, connecting, writing and reading. 1 ms … 1 hour.
@@ -50,6 +72,9 @@ struct ClientOptions {
   /// The clock by which keys of `memory://` expire; null = tollgate::system_clock(). A limiter made from a URL passes
   /// its own clock. Clients of a server do not use it.
   std::shared_ptr<const Clock> clock = nullptr;
+
+  /// For rediss:// and valkeys://; what the URL's query names takes precedence, field by field.
+  TlsOptions tls = {};
 };
 
 }  // namespace tollgate::inline v0

@@ -1,14 +1,23 @@
 /// From a URL to a client. The forms of a URL, with [ ] around what may be left out:
 ///
-///     redis://[[[user][:password]@]host[:port]][/database]   TCP; defaults: localhost, 6379, 0
-///     valkey://…                                             the same
-///     unix://[[user][:password]@]/path/of.sock               a Unix socket
-///     memory://                                              a store inside this process, without any of the rest
+///     redis://[[[user][:password]@]host[:port]][/database]               one server; defaults: localhost, 6379, 0
+///     redis+sentinel://[login@]host[:port],host[:port],…/service[/database]
+///                                                                        the primary that these sentinels name
+///     redis+cluster://[login@]host[:port],host[:port],…                  a Redis Cluster, found by any of these nodes
+///     unix://[login@]/path/of.sock                                       a Unix socket
+///     memory://                                                          a store in this process, without the rest
 ///
-/// `?db=N` names the database too, `?connect_timeout_ms=N` and `?command_timeout_ms=N` (1 … 3'600'000) the timeouts of
-/// ClientOptions; several are joined by `&`. An IPv6 address stands in [ ]. Parts are percent-encoded where they hold
-/// one of / ? # @ %. AUTH is sent where there is a password: `user:@` has an empty one, `user@` and `:@` have none.
-/// rediss:// and valkeys:// (TLS) and those with +sentinel or +cluster are refused.
+/// `rediss` in place of `redis` encrypts every connection by TLS; `valkey` and `valkeys` are the same as `redis` and
+/// `rediss`. The default port of a sentinel is 26379. Parameters stand behind `?` and are joined by `&`:
+///
+///     db=N                                            the database, as in the path; a Cluster has 0 alone
+///     connect_timeout_ms=N  command_timeout_ms=N      1 … 3'600'000, the timeouts of ClientOptions
+///     ca_file=  ca_path=  cert_file=  key_file=  server_name=    with TLS: those of TlsOptions
+///     sentinel_user=  sentinel_password=              with +sentinel: to log in at the sentinels
+///
+/// An IPv6 address stands in [ ]. Parts are percent-encoded where they hold one of / ? # @ % , and & + stays a plus.
+/// AUTH is sent where there is a password: `user:@` has an empty one, `user@` and `:@` have none.
+/// TLS, Sentinel and Cluster are refused by this build.
 /// Thread safety: both functions may be called from every thread; so may the clients that they return.
 #pragma once
 

@@ -49,13 +49,14 @@ class TOLLGATE_EXPORT Reservation {
   /// necessary past the limit; on a denied reservation, all of it. Returns at once; throws std::invalid_argument only.
   /// A settlement that cannot be delivered is counted by RedisRateLimiter::undelivered(). A second call, and one after
   /// cancel(), has no effect. Of several reservations with the same operation_id, or adopted from the same token(),
-  /// only the first settlement has an effect; for these the operation_id of `options` is ignored.
+  /// only the first settlement has an effect; for these the operation_id of `options` is ignored, and an excess is
+  /// charged within an hour after the minute that was charged first: later it is not, and counts as undelivered.
   void settle(std::int64_t actual_tokens, const CallOptions& options = {});
 
   /// Gives back all that was charged: settle(0).
   void cancel() noexcept;
 
-  /// This reservation as printable text of 150 … 1200 bytes, to settle it in another process with
+  /// This reservation as printable text of 129 … 1405 bytes, to settle it in another process with
   /// RedisRateLimiter::adopt. However often it is settled, only the first settlement has an effect. It contains the
   /// user id, not encrypted. It describes the current charge, so call it after the last add(). Throws std::logic_error
   /// once settled, cancelled or moved from.
@@ -79,10 +80,11 @@ class TOLLGATE_EXPORT Reservation {
   std::string user_id_;
   std::string once_id_;  // the settlement's operation id; may be empty until token() is called
   Decision decision_;
-  detail::WindowId window_;   // the window in which held_ is charged
-  std::int64_t held_ = 0;     // tokens, in that window
-  std::int64_t earlier_ = 0;  // tokens, in windows before it
-  bool has_token_ = false;    // token() was called: another process may settle it
+  detail::WindowId first_window_;  // the window that was charged first
+  detail::WindowId window_;        // the window in which held_ is charged
+  std::int64_t held_ = 0;          // tokens, in that window
+  std::int64_t earlier_ = 0;       // tokens, in windows before it
+  bool has_token_ = false;         // token() was called: another process may settle it
 };
 
 }  // namespace tollgate::inline v0

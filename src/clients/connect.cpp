@@ -25,9 +25,19 @@ std::chrono::milliseconds checked_timeout(const char* field, std::chrono::millis
   return timeout;
 }
 
+/// The fields that the URL names win over those of `options`.
+TlsOptions merged(TlsOptions options, const TlsOptions& url) {
+  for (const auto field : {&TlsOptions::ca_file, &TlsOptions::ca_path, &TlsOptions::cert_file, &TlsOptions::key_file,
+                           &TlsOptions::server_name}) {
+    if (!(url.*field).empty()) options.*field = url.*field;
+  }
+  return options;
+}
+
 ClientOptions checked(ClientOptions options, const Url& url) {
   options.connect_timeout = checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
   options.command_timeout = checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
+  options.tls = merged(std::move(options.tls), url.tls());
   return options;
 }
 
@@ -46,12 +56,17 @@ struct EndClient {
   }
 };
 
+[[noreturn]] void refuse(const Url& url, const char* feature) {
+  throw std::invalid_argument(
+      fmt::format("tollgate: url is {}, but this build has no {}; its scheme must be redis, unix or memory",
+                  url.to_string(), feature));
+}
+
 std::shared_ptr<RedisClient> make_client(const Url& url, const ClientOptions& options) {
   if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>(options.clock);
-  if (url.scheme() == Url::Scheme::kRediss) {
-    throw std::invalid_argument(fmt::format(
-        "tollgate: url is {}, but this build has no TLS; its scheme must be redis, unix or memory", url.to_string()));
-  }
+  if (url.is_encrypted()) refuse(url, "TLS");
+  if (url.topology() == Topology::kSentinel) refuse(url, "Sentinel");
+  if (url.topology() == Topology::kCluster) refuse(url, "Cluster");
   return {new StandaloneClient{url, options}, EndClient{}};
 }
 

@@ -17,12 +17,13 @@ std::shared_ptr<RedisClient> SharedClients::find_or_make(const Url& url, const C
   for (const Entry& entry : table.entries) {
     const bool is_same = entry.url == url && entry.observer == options.observer.get() &&
                          entry.connect_timeout == options.connect_timeout &&
-                         entry.command_timeout == options.command_timeout;
+                         entry.command_timeout == options.command_timeout && entry.tls == options.tls;
     if (!is_same) continue;
     if (auto client = entry.client.lock()) return client;
   }
   std::shared_ptr<RedisClient> client = make();
-  table.entries.push_back({url, options.connect_timeout, options.command_timeout, options.observer.get(), client});
+  table.entries.push_back(
+      {url, options.connect_timeout, options.command_timeout, options.tls, options.observer.get(), client});
   return client;
 }
 

@@ -31,6 +31,7 @@ class SharedClients {
     Url url;
     std::chrono::milliseconds connect_timeout;
     std::chrono::milliseconds command_timeout;
+    TlsOptions tls;
     const Observer* observer;  // owned by the client
     std::weak_ptr<RedisClient> client;
   };

@@ -3,6 +3,8 @@
 #include <limits>
 #include <utility>
 
+#include "values/failures.hpp"
+
 namespace tollgate::inline v0::decisions {
 namespace {
 
@@ -44,8 +46,12 @@ DecisionFlow::Needs DecisionFlow::next_batch(std::span<PendingRequest> requests,
       const WindowId now = window_at(request.now);
       const Adjustment adjustment{request.user_id,      now, request.tokens, true, request.operation_id,
                                   pending.record_place, now};
-      pending.scripts == Scripts::kRun ? window_.adjust(adjustment, batch)
-                                       : window_.adjust_without_script(adjustment, batch);
+      if (pending.scripts == Scripts::kRun) {
+        window_.adjust(adjustment, batch);
+      } else {
+        window_.adjust_without_script(adjustment, batch);
+        needs = Needs::kRepliesRepairLate;
+      }
     }
   }
   return batch.empty() || needs != Needs::kNothing ? needs : Needs::kReplies;
@@ -107,7 +113,8 @@ void DecisionFlow::read_records(PendingRequest& pending, const ReplyRange& repli
 
 void DecisionFlow::read_record(PendingRequest& pending, const ReplyRange& replies) const noexcept {
   Answer answer = window_.read_adjust(pending.request, replies, pending.scripts);
-  if (finds_a_cluster(pending, answer)) return;
+  if (finds_a_cluster(pending, answer) || does_without_script(pending, answer)) return;
+  pending.must_undo = answer.must_undo;
   pending.effects.in_doubt = answer.failure.may_have_executed;
   conclude(pending, answer);
 }
@@ -118,6 +125,14 @@ bool DecisionFlow::finds_a_cluster(PendingRequest& pending, const Answer& answer
   if (answer.failure.code != Errc::kCrossSlot || pending.record_place == RecordPlace::kOfCounter) return false;
   pending.record_place = RecordPlace::kOfCounter;
   pending.step = first_charge_step(pending);
+  return true;
+}
+
+/// Whether the server has refused a script that INCRBY and EXPIRE can replace. Nothing was executed then.
+bool DecisionFlow::does_without_script(PendingRequest& pending, const Answer& answer) noexcept {
+  const bool replaceable = pending.scripts == Scripts::kRun && pending.request.operation_id.empty();
+  if (!replaceable || !detail::refuses_scripts(answer.failure)) return false;
+  pending.scripts = Scripts::kRefused;
   return true;
 }
 

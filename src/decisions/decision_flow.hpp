@@ -110,7 +110,12 @@ class DecisionFlow {
   void start_record(PendingRequest& pending) const;
 
   /// Appends the next commands of all requests that are not done to `batch`, which must be empty.
-  enum class Needs : std::uint8_t { kNothing, kReplies, kRepliesAlsoLate };
+  enum class Needs : std::uint8_t {
+    kNothing,            ///< all requests are done
+    kReplies,            ///< the replies
+    kRepliesAlsoLate,    ///< and those that come late: see FixedWindow::correct_late_charges
+    kRepliesRepairLate,  ///< likewise, with PolicyAnswer::kAllowed: the charge stands whenever it is executed
+  };
   [[nodiscard]] Needs next_batch(std::span<PendingRequest> requests, CommandBatch& batch) const;
 
   /// Takes the result of the batch that next_batch() gave for the same requests.
@@ -138,6 +143,7 @@ class DecisionFlow {
   void note_left(PendingRequest& pending, const Answer& answer) const noexcept;
   void note_charge(PendingRequest& pending, const Answer& answer) const noexcept;
   [[nodiscard]] static bool finds_a_cluster(PendingRequest& pending, const Answer& answer) noexcept;
+  [[nodiscard]] static bool does_without_script(PendingRequest& pending, const Answer& answer) noexcept;
   void conclude(PendingRequest& pending, Answer& answer) const noexcept;
   void apply_policy(PendingRequest& pending, bool granted) const noexcept;
 
@@ -145,18 +151,32 @@ class DecisionFlow {
   FailurePolicy on_failure_;
 };
 
-/// The adjustment that ends a reservation. `charged`: the window that was charged; `tokens`: the tokens used minus
-/// those charged. Excess is charged to the current window; unused tokens are given back to the window that was charged.
-[[nodiscard]] inline Adjustment settlement(std::string_view user_id, WindowId charged, WindowId now,
-                                           std::int64_t tokens, std::string_view once_id,
-                                           RecordPlace place = RecordPlace::kOfUser) noexcept {
-  return {.user_id = user_id,
-          .window = tokens > 0 ? now : charged,
-          .tokens = tokens,
-          .window_counts = tokens > 0 || charged == now,
-          .once_id = once_id,
+/// The end of a reservation.
+struct Settlement {
+  std::string_view user_id;
+  WindowId charged;               ///< the window that was charged last
+  WindowId charged_first;         ///< the window that was charged first
+  std::int64_t tokens = 0;        ///< those used minus those charged
+  std::string_view once_id = {};  ///< when not empty, shared by all holders of the reservation: only the first counts
+};
+
+/// Excess is charged to the current window; unused tokens are given back to the window that was charged.
+[[nodiscard]] inline Adjustment adjustment(const Settlement& settlement, WindowId now, RecordPlace place) noexcept {
+  const bool exceeds = settlement.tokens > 0;
+  return {.user_id = settlement.user_id,
+          .window = exceeds ? now : settlement.charged,
+          .tokens = settlement.tokens,
+          .window_counts = exceeds || settlement.charged == now,
+          .once_id = settlement.once_id,
           .place = place,
-          .record_window = charged};
+          .record_window = settlement.charged_first,
+          .record_ttl = kSettlementTtl};
+}
+
+/// Whether the record of another holder's settlement may have expired, so that an excess could be charged twice.
+[[nodiscard]] inline bool is_too_late(const Settlement& settlement, WindowId now) noexcept {
+  const bool is_shared_excess = settlement.tokens > 0 && !settlement.once_id.empty();
+  return is_shared_excess && now.number - settlement.charged_first.number > kSettlementLife / kWindowLength;
 }
 
 }  // namespace tollgate::inline v0::decisions

@@ -61,16 +61,30 @@ class DenyMemory {
     if (entry.is(user.id, window) && tokens >= entry.peek_from) entry.peek_from = kNever;
   }
 
-  /// Notes that `left` tokens were left, as read by a request that was sent at `asked_at` and charged nothing.
-  void remember_left(const User& user, WindowId window, std::int64_t left, Time asked_at) {
+  /// Of the entry that a user has or would have; each forget() and forget_left() of it changes the version.
+  [[nodiscard]] std::uint64_t version(const User& user) const { return place(user).version; }
+
+  /// Notes that `left` tokens were left, as read by a request that was sent at `asked_at`, when the entry had
+  /// `version`, and charged nothing. Ignored when the entry has another version: the tokens left may have been read
+  /// before more were given back.
+  void remember_left(const User& user, WindowId window, std::int64_t left, Time asked_at, std::uint64_t version) {
+    if (place(user).version != version) return;
     Entry& entry = entry_for(user, window);
     entry.left = left;
     entry.left_until = asked_at + duration_;
   }
 
-  void erase(const User& user) {
+  /// Tokens were given back: more may be left than was read. Requests that were denied still peek first.
+  void forget_left(const User& user) {
     Entry& entry = place(user);
-    if (entry.user_id == user.id) entry = Entry{};
+    ++entry.version;
+    if (entry.user_id == user.id) entry.left_until = Time::min();
+  }
+
+  void forget(const User& user) {
+    forget_left(user);
+    Entry& entry = place(user);
+    if (entry.user_id == user.id) entry.peek_from = kNever;
   }
 
  private:
@@ -82,6 +96,7 @@ class DenyMemory {
     std::int64_t peek_from = kNever;
     std::int64_t left = 0;
     Time left_until = Time::min();
+    std::uint64_t version = 0;
 
     [[nodiscard]] bool is(std::string_view id, WindowId at) const { return window == at && user_id == id; }
   };

@@ -6,6 +6,7 @@
 #include <span>
 #include <utility>
 
+#include "values/hash_slot.hpp"
 #include "values/parse_integer.hpp"
 #include "values/scripts.hpp"
 
@@ -71,6 +72,11 @@ FixedWindow::FixedWindow(std::int64_t limit, std::string key_prefix, Admission a
 
 Key FixedWindow::counter_key(std::string_view user_id, WindowId window) const noexcept {
   return Key::counter(key_prefix_, user_id, window);
+}
+
+RecordPlace FixedWindow::record_place(std::string_view user_id, bool is_cluster) const noexcept {
+  const bool share_a_slot = !is_cluster || hash_tag(counter_key(user_id, {}).view());
+  return share_a_slot ? RecordPlace::kOfUser : RecordPlace::kOfCounter;
 }
 
 void FixedWindow::deny_locally(const Request& request, bool never_fits, Decision& decision) const {
@@ -195,15 +201,16 @@ std::optional<Answer> FixedWindow::read_records(const Request& request, const Re
 }
 
 void FixedWindow::adjust(const Adjustment& adjustment, CommandBatch& batch) const {
-  const auto [user_id, window, tokens, window_counts, once_id, place, record_window] = adjustment;
+  const auto [user_id, window, tokens, window_counts, once_id, place, record_window, record_ttl] = adjustment;
   const Key key = counter_key(user_id, window);
-  const std::int64_t ttl = tokens > 0 && window_counts ? kCounterTtl.count() : 0;
+  // What is given back creates no counter; its expiry is set where Redis had refused the EXPIRE of the charge.
+  const std::int64_t ttl = tokens <= 0 || window_counts ? kCounterTtl.count() : 0;
   if (once_id.empty()) return batch.run(kAdjustScript, key.view(), {tokens, ttl});
   const Key record = place == RecordPlace::kOfUser
                          ? Key::operation(key_prefix_, user_id, kAdjust, once_id)
                          : Key::operation(key_prefix_, user_id, record_window, kAdjust, once_id);
   const std::array keys{key.view(), record.view()};
-  const std::array integers{tokens, ttl, std::int64_t{kOperationTtl.count()}};
+  const std::array integers{tokens, ttl, std::int64_t{record_ttl.count()}};
   batch.run(kAdjustScript, keys, integers);
 }
 
@@ -218,7 +225,9 @@ Answer FixedWindow::read_adjust(const Request& request, const ReplyRange& replie
   if (Failure found = by_script ? find_failure(replies, {Operation::kScript})
                                 : find_failure(replies, {Operation::kIncrBy, Operation::kExpire});
       found.code) {
-    return failed(std::move(found));
+    Answer answer = failed(std::move(found));
+    answer.must_undo = !by_script && !replies.empty() && replies[0].to_integer();
+    return answer;
   }
   const auto counter = replies[0].to_integer();
   if (!counter) return failed(unexpected_reply());
@@ -241,7 +250,7 @@ CommandBatch FixedWindow::correct_late_charges(const CommandBatch& batch, const 
     const auto counter = result.replies[i].to_integer();
     if (!counter || *counter < 0) continue;
     if (scripts == Scripts::kRun) {
-      correction.run(kAdjustScript, command.key, {-command.integers[0], 0});
+      correction.run(kAdjustScript, command.key, {-command.integers[0], kCounterTtl.count()});
     } else {
       correction.incr_by(command.key, -command.integers[0]);
       correction.expire(command.key, kCounterTtl);

@@ -50,6 +50,7 @@ struct Adjustment {
   std::string_view once_id = {};  ///< when not empty, executed at most once under this id
   RecordPlace place = RecordPlace::kOfUser;
   WindowId record_window = {};  ///< for kOfCounter: the window beside whose counter the record is
+  std::chrono::seconds record_ttl = kOperationTtl;
 };
 
 /// The FailurePolicy's decision on a call whose replies came too late.
@@ -66,6 +67,9 @@ class FixedWindow {
   [[nodiscard]] const std::string& key_prefix() const noexcept { return key_prefix_; }
   [[nodiscard]] Admission admission() const noexcept { return admission_; }
   [[nodiscard]] Key counter_key(std::string_view user_id, WindowId window) const noexcept;
+  /// Where records of the user's operations are. Beside a counter with a hash tag, which records of the user share, no
+  /// other place is needed.
+  [[nodiscard]] RecordPlace record_place(std::string_view user_id, bool is_cluster) const noexcept;
 
   /// Denies without a round trip; `never_fits` when the request exceeds the limit, so that every repetition would too.
   /// Writes into `decision`, which must be default-constructed: a copy would take 5 % of the time of such a denial.

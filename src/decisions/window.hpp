@@ -14,9 +14,13 @@ using detail::WindowId;
 inline constexpr std::chrono::minutes kWindowLength{1};
 inline constexpr std::chrono::seconds kCounterTtl{60};  ///< the reference's EXPIRE
 
-/// How long the record of an operation id is kept. A counter expires at most 60 s after its window, so a later
-/// repetition finds no counter to change.
+/// How long the record of an operation id is kept.
 inline constexpr std::chrono::seconds kOperationTtl{120};
+/// How long after its window a shared reservation may charge an excess.
+inline constexpr std::chrono::hours kSettlementLife{1};
+/// How long the record of a settlement is kept: until no other holder of the reservation may charge an excess, also
+/// where the hosts' clocks differ by a minute.
+inline constexpr std::chrono::seconds kSettlementTtl = kSettlementLife + kOperationTtl;
 /// The windows before the current one in which such a record may have been written.
 inline constexpr std::int64_t kEarlierRecords = kOperationTtl / kWindowLength;
 

@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "values/arguments.hpp"
+#include "values/failures.hpp"
 #include "values/scripts.hpp"
 
 namespace tollgate::inline v0 {
@@ -40,11 +41,14 @@ BlockingLimiter::BlockingLimiter(std::shared_ptr<RedisClient> client, RateLimitC
                  : std::make_unique<LockedLocalShare>(local_share(config_))),
       counters_(std::make_shared<LimiterCounters>()),
       events_(std::make_shared<LimiterEvents>(config_.observer, clock_, config_.key_prefix)),
-      undos_(std::make_shared<PostHandler>(EventKind::kUndoFailed, clock_, counters_, events_)),
-      settlements_(std::make_shared<PostHandler>(EventKind::kSettlementFailed, clock_, counters_, events_)),
+      rights_(std::make_shared<ScriptRights>(clock_, events_)),
+      undos_(std::make_shared<PostHandler>(EventKind::kUndoFailed, clock_, counters_, events_, rights_)),
+      settlements_(std::make_shared<PostHandler>(EventKind::kSettlementFailed, clock_, counters_, events_, rights_)),
+      repairs_(std::make_shared<PostHandler>(EventKind::kRepairFailed, clock_, counters_, events_, rights_)),
       late_charge_(std::make_shared<LateCharge>(
           config_.on_failure == FailurePolicy::kAllow ? PolicyAnswer::kAllowed : PolicyAnswer::kDenied, undos_,
-          std::make_shared<PostHandler>(EventKind::kRepairFailed, clock_, counters_, events_))) {
+          repairs_, rights_)),
+      late_record_(std::make_shared<LateCharge>(PolicyAnswer::kAllowed, undos_, repairs_, rights_)) {
   if (!client_) throw std::invalid_argument("tollgate: client is null; it must be a RedisClient");
   client_->preload(kScripts);
 }
@@ -53,7 +57,8 @@ BlockingLimiter::~BlockingLimiter() { events_->limiter_ends(); }
 
 /// Requests that the deny memory denies need no round trip.
 void BlockingLimiter::start(PendingRequest& pending, std::chrono::steady_clock::time_point now) const {
-  if (!pending.request.operation_id.empty()) pending.record_place = record_place();
+  const decisions::Request& request = pending.request;
+  if (!request.operation_id.empty()) pending.record_place = record_place(request.user_id);
   flow_.start(pending);
   if (pending.uses_deny_memory && memory_) flow_.advise(pending, memory_->advise(pending, now));
 }
@@ -67,8 +72,10 @@ void BlockingLimiter::run(std::span<PendingRequest> requests, std::chrono::stead
     const DecisionFlow::Needs needs = flow_.next_batch(requests, batch);
     if (needs == DecisionFlow::Needs::kNothing) return;
     const auto period = events_->period();
-    const bool charges = needs == DecisionFlow::Needs::kRepliesAlsoLate;
-    flow_.resume(requests, client_->execute(batch, options.deadline, charges ? late_charge_ : no_handler_));
+    const auto& late = needs == DecisionFlow::Needs::kRepliesAlsoLate     ? late_charge_
+                       : needs == DecisionFlow::Needs::kRepliesRepairLate ? late_record_
+                                                                          : no_handler_;
+    flow_.resume(requests, client_->execute(batch, options.deadline, late));
     undo(requests);
     for (PendingRequest& pending : requests) carry_out(pending, now, period);
   }
@@ -79,13 +86,11 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
                                 LimiterEvents::Period period) noexcept {
   using decisions::Effects;
   const Effects& effects = pending.effects;
-  if (effects.asked != Effects::Asked::kNothing) {
-    if (pending.outcome->failure) {
-      note_failure(pending, period);
-    } else {
-      events_->answered(effects.asked, period);
-      if (effects.asked == Effects::Asked::kCharge) clear_setup_fault();
-    }
+  const bool was_asked = effects.asked != Effects::Asked::kNothing;
+  if (pending.outcome->failure && (was_asked || pending.is_record)) {
+    note_failure(pending, period);
+  } else if (was_asked) {
+    events_->answered(effects.asked, period);
   }
   if (effects.in_doubt) counters_->count_in_doubt(pending.request.tokens);
   if (effects.memory_update != Effects::MemoryUpdate::kNothing && memory_) memory_->update(pending, now);
@@ -96,8 +101,10 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
 
 void BlockingLimiter::note_failure(const PendingRequest& pending, LimiterEvents::Period period) noexcept {
   const Failure& failure = *pending.outcome->failure;
-  events_->failed(pending.effects.asked, period, failure);
-  if (!is_misconfiguration(failure.code)) return;
+  const bool is_set_up = is_misconfiguration(failure.code);
+  if (is_set_up) events_->misconfigured(failure);
+  if (!pending.is_record) events_->failed(pending.effects.asked, period, failure);
+  if (!is_set_up) return;
   counters_->count_misconfigured();
   if (failure.code == Errc::kWrongType) return;  // it concerns one user's counter only
   setup_fault_in_.store(decisions::window_at(pending.request.now).number, std::memory_order_relaxed);
@@ -133,22 +140,11 @@ void BlockingLimiter::undo(std::span<PendingRequest> requests) noexcept {
   if (tokens == 0) return;
   try {
     CommandBatch undos;
-    flow_.undo(requests, scripts(), undos);
+    flow_.undo(requests, rights_->scripts(*client_), undos);
     client_->post(std::move(undos), undos_);
   } catch (...) {
     undos_->lost(tokens, no_memory());
   }
-}
-
-/// Whether the server runs scripts; a refusal is reported as an event.
-Scripts BlockingLimiter::scripts() const {
-  const Failure refusal = client_->script_refusal();
-  if (!refusal.code) {
-    events_->scripts_run();
-    return Scripts::kRun;
-  }
-  events_->scripts_refused(refusal);
-  return Scripts::kRefused;
 }
 
 Outcome BlockingLimiter::consume(std::string_view user_id, std::int64_t tokens, const CallOptions& options) {
@@ -227,8 +223,8 @@ Failure BlockingLimiter::record(std::string_view user_id, std::int64_t tokens, c
   Outcome outcome;
   PendingRequest pending{.request = {user_id, tokens, clock_->now(), operation_id(options)},
                          .outcome = &outcome,
-                         .scripts = scripts(),
-                         .record_place = record_place()};
+                         .scripts = rights_->scripts(*client_),
+                         .record_place = record_place(user_id)};
   flow_.start_record(pending);
   run({&pending, 1}, clock_->steady_now(), options);
   return std::move(outcome.failure).value_or(Failure{});
@@ -241,21 +237,25 @@ Failure BlockingLimiter::reset(std::string_view user_id, decisions::ResetScan::R
   while (!failure.code && !scan.done()) {
     failure = scan.read(client_->execute(scan.next_batch(), options.deadline, nullptr));
   }
-  if (memory_) memory_->erase(user_id);
+  if (memory_) memory_->forget(user_id);
   return failure;
 }
 
-/// Sends a PING, then checks the configuration: it fails when scripts are refused, or when a call in this window failed
-/// with is_misconfiguration().
+/// Sends a PING, and a script that does nothing where scripts were refused. Then checks the configuration: it fails
+/// when scripts are refused, or when a call in this window failed with is_misconfiguration().
 Failure BlockingLimiter::ping(const CallOptions& options) {
   CommandBatch batch;
   batch.ping();
   Failure failure = decisions::FixedWindow::read_ping(client_->execute(batch, options.deadline, nullptr));
   if (failure.code) return failure;
-  if (Failure refusal = client_->script_refusal(); refusal.code) {
-    events_->scripts_refused(refusal);
-    return explain_script_refusal(std::move(refusal));
+  if (rights_->refusal().code) {
+    CommandBatch script;
+    script.run(kAdjustScript, std::span<const std::string_view>{}, {});
+    const BatchResult result = client_->execute(script, options.deadline, nullptr);
+    if (!failure_of(script, result, 0).code) rights_->answered();
   }
+  if (client_->script_refusal().code) static_cast<void>(rights_->scripts(*client_));
+  if (Failure refusal = rights_->refusal(); refusal.code) return explain_script_refusal(std::move(refusal));
   const int fault = setup_fault_.load(std::memory_order_relaxed);
   if (fault == 0 || setup_fault_in_.load(std::memory_order_relaxed) != current_window().number) return failure;
   return {static_cast<Errc>(fault), false, "Redis answered PING, but refused a request in this minute"};
@@ -267,12 +267,18 @@ bool BlockingLimiter::drain(std::chrono::steady_clock::time_point deadline) {
   return drained;
 }
 
-void BlockingLimiter::settle(std::string_view user_id, WindowId charged, std::int64_t tokens,
-                             std::string_view once_id) noexcept {
-  post(decisions::settlement(user_id, charged, current_window(), tokens, once_id, record_place()));
+void BlockingLimiter::settle(const decisions::Settlement& settlement) noexcept {
+  const WindowId now = current_window();
+  if (decisions::is_too_late(settlement, now)) {
+    settlements_->lost(settlement.tokens, detail::failure(Errc::kTimeout, false,
+                                                          "a shared reservation was settled later than an hour after "
+                                                          "its minute, so its excess was not charged"));
+  } else {
+    post(decisions::adjustment(settlement, now, record_place(settlement.user_id)));
+  }
   // Afterwards: a peek that was answered before the post must not be remembered.
   try {
-    if (tokens < 0 && memory_) memory_->erase(user_id);
+    if (settlement.tokens < 0 && memory_) memory_->forget_left(settlement.user_id);
   } catch (const std::bad_alloc&) {  // a forked child could not make its deny memory, which would be empty
   }
   events_->deliver();
@@ -284,7 +290,7 @@ void BlockingLimiter::post(const decisions::Adjustment& adjustment) noexcept {
       return OnceSettlement::post(*client_, adjustment, flow_.window(), settlements_, is_cluster_);
     }
     CommandBatch batch;
-    if (scripts() == Scripts::kRun) {
+    if (rights_->scripts(*client_) == Scripts::kRun) {
       flow_.window().adjust(adjustment, batch);
     } else if (adjustment.window_counts) {
       flow_.window().adjust_without_script(adjustment, batch);

@@ -21,6 +21,7 @@
 #include "doors/locked_deny_memory.hpp"
 #include "doors/locked_local_share.hpp"
 #include "doors/post_handlers.hpp"
+#include "doors/script_rights.hpp"
 #include "tollgate/call_options.hpp"
 #include "tollgate/decision.hpp"
 #include "tollgate/rate_limit_config.hpp"
@@ -71,9 +72,8 @@ class BlockingLimiter {
   [[nodiscard]] Failure ping(const CallOptions& options);
   [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline);
 
-  /// Posts the settlement of a reservation, which used `tokens` more than were charged in `charged`, or less when
-  /// negative. Never throws; a settlement that cannot be delivered is counted.
-  void settle(std::string_view user_id, WindowId charged, std::int64_t tokens, std::string_view once_id) noexcept;
+  /// Posts the settlement of a reservation. Never throws; a settlement that cannot be delivered is counted.
+  void settle(const decisions::Settlement& settlement) noexcept;
 
   /// Notes that a reservation of `tokens` was destroyed without settle() or cancel().
   void drop(std::int64_t tokens) noexcept;
@@ -89,17 +89,12 @@ class BlockingLimiter {
   void carry_out(PendingRequest& pending, std::chrono::steady_clock::time_point now,
                  LimiterEvents::Period period) noexcept;
   void note_failure(const PendingRequest& pending, LimiterEvents::Period period) noexcept;
-  void clear_setup_fault() noexcept {
-    if (setup_fault_.load(std::memory_order_relaxed) != 0) setup_fault_.store(0, std::memory_order_relaxed);
-  }
   void use_share(const PendingRequest& pending) noexcept;
   void ask_local_share(PendingRequest& pending) noexcept;
   void undo(std::span<PendingRequest> requests) noexcept;
   void post(const decisions::Adjustment& adjustment) noexcept;
-  [[nodiscard]] decisions::Scripts scripts() const;
-  [[nodiscard]] decisions::RecordPlace record_place() const noexcept {
-    return is_cluster_->load(std::memory_order_relaxed) ? decisions::RecordPlace::kOfCounter
-                                                        : decisions::RecordPlace::kOfUser;
+  [[nodiscard]] decisions::RecordPlace record_place(std::string_view user_id) const noexcept {
+    return flow_.window().record_place(user_id, is_cluster_->load(std::memory_order_relaxed));
   }
 
   const RateLimitConfig config_;
@@ -110,14 +105,17 @@ class BlockingLimiter {
   const std::unique_ptr<LockedLocalShare> share_;   // null but under kLocalShare
   const std::shared_ptr<LimiterCounters> counters_;
   const std::shared_ptr<LimiterEvents> events_;
+  const std::shared_ptr<ScriptRights> rights_;
   const std::shared_ptr<PostHandler> undos_;
   const std::shared_ptr<PostHandler> settlements_;
+  const std::shared_ptr<PostHandler> repairs_;
   const std::shared_ptr<ReplyHandler> late_charge_;
+  const std::shared_ptr<ReplyHandler> late_record_;
   const std::shared_ptr<ReplyHandler> no_handler_;
   const std::shared_ptr<std::atomic<bool>> is_cluster_ =
       std::make_shared<std::atomic<bool>>(false);  // CROSSSLOT was seen
-  std::atomic<int> setup_fault_{0};  // the latest is_misconfiguration() Errc; 0 = none since a charge was answered
-  std::atomic<std::int64_t> setup_fault_in_{0};  // the window of that error
+  std::atomic<int> setup_fault_{0};                // the latest is_misconfiguration() Errc; 0 = none
+  std::atomic<std::int64_t> setup_fault_in_{0};    // the window of that error
 };
 
 }  // namespace tollgate::inline v0

@@ -1,7 +1,5 @@
 #include "doors/limiter_events.hpp"
 
-#include "doors/post_handlers.hpp"
-
 namespace tollgate::inline v0 {
 namespace {
 
@@ -12,13 +10,9 @@ bool is_about_one_counter(const Failure& failure) {
 
 }  // namespace
 
-void LimiterEvents::failed(Asked asked, Period period, const Failure& failure) noexcept {
-  if (!observed_) return;
-  if (is_misconfiguration(failure.code) &&
-      is_first_in(misconfiguration_reported_in_, decisions::window_at(clock_->now()))) {
-    report(EventKind::kMisconfigured, 0, failure);
-  }
-  enter_fallback(asked, period, failure);
+void LimiterEvents::misconfigured(const Failure& failure) noexcept {
+  if (!observed_ || !is_first_in(misconfiguration_reported_in_, decisions::window_at(clock_->now()))) return;
+  report(EventKind::kMisconfigured, 0, failure);
 }
 
 void LimiterEvents::enter_fallback(Asked asked, Period period, const Failure& failure) noexcept {
@@ -46,14 +40,6 @@ void LimiterEvents::change_period(Period from, Period to, EventKind kind, const 
 
 void LimiterEvents::reservation_dropped(std::int64_t tokens, detail::WindowId window) noexcept {
   if (is_first_in(drop_reported_in_, window)) report(EventKind::kReservationDropped, tokens, {});
-}
-
-void LimiterEvents::scripts_refused(const Failure& refusal) noexcept {
-  if (scripts_refused_.exchange(true, std::memory_order_relaxed)) return;
-  try {
-    report(EventKind::kScriptsRefused, 0, explain_script_refusal(refusal));
-  } catch (...) {  // no memory to report it
-  }
 }
 
 void LimiterEvents::report(EventKind kind, std::int64_t tokens, const Failure& failure) noexcept {

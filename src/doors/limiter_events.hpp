@@ -46,18 +46,16 @@ class LimiterEvents {
   void answered(Asked asked, Period period) noexcept {
     if (period % kPhases != kRedisDecides) leave_fallback(asked, period);
   }
-  /// Notes that Redis gave no reply, or an error reply.
-  void failed(Asked asked, Period period, const Failure& failure) noexcept;
+  /// Notes that Redis gave no reply, or an error reply, so that the FailurePolicy decided.
+  void failed(Asked asked, Period period, const Failure& failure) noexcept {
+    if (observed_) enter_fallback(asked, period, failure);
+  }
+
+  /// Notes a failure with is_misconfiguration(); reported the first time in each window.
+  void misconfigured(const Failure& failure) noexcept;
 
   /// Reported the first time in each window.
   void reservation_dropped(std::int64_t tokens, detail::WindowId window) noexcept;
-
-  /// Notes that Redis refuses to run scripts; reported once.
-  void scripts_refused(const Failure& refusal) noexcept;
-  /// Notes that Redis runs scripts, so that the next refusal is reported again.
-  void scripts_run() noexcept {
-    if (scripts_refused_.load(std::memory_order_relaxed)) scripts_refused_.store(false, std::memory_order_relaxed);
-  }
 
   /// Reported each time.
   void report(EventKind kind, std::int64_t tokens, const Failure& failure) noexcept;
@@ -104,7 +102,6 @@ class LimiterEvents {
   std::atomic<std::chrono::steady_clock::time_point> entered_at_{};  // the start of the last fallback
   std::atomic<std::int64_t> drop_reported_in_{kNever};               // a window
   std::atomic<std::int64_t> misconfiguration_reported_in_{kNever};   // a window
-  std::atomic<bool> scripts_refused_{false};
   std::atomic<bool> ended_{false};
 };
 

@@ -1,6 +1,5 @@
 /// The DenyMemory of a limiter behind locks, in shards, so that threads asking for different users do not wait for each
-/// other. 4096 users of at most 512 bytes: 3 MB at most. A reset makes the results of requests in flight obsolete: each
-/// shard counts its resets, and update() ignores a request that began before the last one.
+/// other. 4096 users of at most 512 bytes: 3 MB at most.
 /// Thread safety: all of it; a forked child starts with an empty memory.
 #pragma once
 
@@ -32,7 +31,7 @@ class LockedDenyMemory {
     const decisions::DenyMemory::User user{pending.request.user_id};
     Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
-    pending.memory_version = shard.resets;
+    pending.memory_version = shard.memory->version(user);
     return shard.memory->advise(user, decisions::window_at(pending.request.now), pending.request.tokens, now);
   }
 
@@ -43,9 +42,9 @@ class LockedDenyMemory {
     const auto window = decisions::window_at(pending.request.now);
     Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
-    if (shard.resets != pending.memory_version) return;
     switch (pending.effects.memory_update) {
-      case MemoryUpdate::kLeft: return shard.memory->remember_left(user, window, pending.effects.left, asked_at);
+      case MemoryUpdate::kLeft:
+        return shard.memory->remember_left(user, window, pending.effects.left, asked_at, pending.memory_version);
       case MemoryUpdate::kDenied: return shard.memory->remember_denied(user, window, pending.request.tokens);
       case MemoryUpdate::kAdmitted: return shard.memory->remember_admitted(user, window, pending.request.tokens);
       case MemoryUpdate::kNothing: return;
@@ -53,12 +52,16 @@ class LockedDenyMemory {
   } catch (...) {  // a missing entry costs one round trip
   }
 
-  void erase(std::string_view user_id) {
-    const decisions::DenyMemory::User user{user_id};
+  /// As DenyMemory's functions of the same name.
+  void forget_left(const decisions::DenyMemory::User& user) {
     Shard& shard = shard_of(user);
     const std::lock_guard lock{shard.mutex};
-    shard.memory->erase(user);
-    ++shard.resets;
+    shard.memory->forget_left(user);
+  }
+  void forget(const decisions::DenyMemory::User& user) {
+    Shard& shard = shard_of(user);
+    const std::lock_guard lock{shard.mutex};
+    shard.memory->forget(user);
   }
 
  private:
@@ -68,7 +71,6 @@ class LockedDenyMemory {
   struct Shard {
     std::mutex mutex;
     std::optional<decisions::DenyMemory> memory;
-    std::uint64_t resets = 0;
   };
   struct Shards {
     explicit Shards(std::chrono::milliseconds duration) {

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "values/failures.hpp"
 #include "values/scripts.hpp"
 
 namespace tollgate::inline v0 {
@@ -35,8 +36,7 @@ bool is_refused_for_a_while(const Failure& failure) noexcept {
 }
 
 bool refuses_the_script(const Command& command, const Failure& failure) noexcept {
-  return command.script == &kAdjustScript && command.keys.size() == 1 && !failure.may_have_executed &&
-         (failure.code == Errc::kPermissionDenied || failure.code == Errc::kUnknownCommand);
+  return command.script == &kAdjustScript && command.keys.size() == 1 && detail::refuses_scripts(failure);
 }
 
 milliseconds pause_before(int attempts) noexcept {
@@ -83,14 +83,6 @@ Failure failure_of(const CommandBatch& batch, const BatchResult& result, std::si
   }
 }
 
-Failure explain_script_refusal(Failure refusal) {
-  if (!refusal.detail.empty()) refusal.detail += "; ";
-  refusal.detail +=
-      "Redis refuses scripts from this user, so tokens are given back without them; grant it EVAL and EVALSHA "
-      "(ACL SETUSER <user> +eval +evalsha), and do not rename them";
-  return refusal;
-}
-
 /// The handler of a batch that is posted again.
 struct PostHandler::Retry final : ReplyHandler {
   Retry(std::shared_ptr<PostHandler> posts, int times) : handler(std::move(posts)), attempts(times) {}
@@ -104,8 +96,13 @@ struct PostHandler::Retry final : ReplyHandler {
 };
 
 PostHandler::PostHandler(EventKind failed, std::shared_ptr<const Clock> clock,
-                         std::shared_ptr<LimiterCounters> counters, std::shared_ptr<LimiterEvents> events)
-    : failed_(failed), clock_(std::move(clock)), counters_(std::move(counters)), events_(std::move(events)) {}
+                         std::shared_ptr<LimiterCounters> counters, std::shared_ptr<LimiterEvents> events,
+                         std::shared_ptr<ScriptRights> rights)
+    : failed_(failed),
+      clock_(std::move(clock)),
+      counters_(std::move(counters)),
+      events_(std::move(events)),
+      rights_(std::move(rights)) {}
 
 void PostHandler::handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept {
   handle_attempt(client, batch, result, 0);
@@ -113,8 +110,10 @@ void PostHandler::handle(RedisClient& client, const CommandBatch& batch, const B
 
 PostHandler::Again PostHandler::how_to_repeat(const Command& command, const Failure& failure,
                                               int attempts) const noexcept {
+  if (attempts >= kMostAttempts) return Again::kNo;
+  if (command.operation == Operation::kIncrBy && failure.may_have_executed) return Again::kExpiryAlone;
   const bool without_script = refuses_the_script(command, failure);
-  if (attempts >= kMostAttempts || !(without_script || is_refused_for_a_while(failure))) return Again::kNo;
+  if (!without_script && !is_refused_for_a_while(failure)) return Again::kNo;
   const auto window = decisions::window_of_counter(command.key);
   if (!window || *window < decisions::window_at(clock_->now())) return Again::kNo;
   return without_script ? Again::kWithoutScript : Again::kLater;
@@ -127,8 +126,11 @@ void PostHandler::handle_attempt(RedisClient& client, const CommandBatch& batch,
   CommandBatch later;
   CommandBatch at_once;
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (result.ok() && i < result.replies.size() && !result.replies[i].is_error()) continue;
     const Command command = batch[i];
+    if (result.ok() && i < result.replies.size() && !result.replies[i].is_error()) {
+      if (command.operation == Operation::kScript) rights_->answered();
+      continue;
+    }
     Failure failure = failure_of(batch, result, i);
     try {
       switch (how_to_repeat(command, failure, attempts)) {
@@ -137,10 +139,11 @@ void PostHandler::handle_attempt(RedisClient& client, const CommandBatch& batch,
           if (command.operation == Operation::kIncrBy) later.expire(command.key, decisions::kCounterTtl);
           continue;
         case Again::kWithoutScript:
-          events_->scripts_refused(failure);
+          rights_->refused(failure);
           at_once.incr_by(command.key, command.integers[0]);
           at_once.expire(command.key, decisions::kCounterTtl);
           continue;
+        case Again::kExpiryAlone: at_once.expire(command.key, decisions::kCounterTtl); break;
         case Again::kNo: break;
       }
     } catch (...) {  // no memory to repeat it
@@ -180,14 +183,13 @@ void PostHandler::lost(std::int64_t tokens, const Failure& failure) noexcept {
 }
 
 LateCharge::LateCharge(decisions::PolicyAnswer answer, std::shared_ptr<PostHandler> undos,
-                       std::shared_ptr<PostHandler> repairs)
-    : answer_(answer), undos_(std::move(undos)), repairs_(std::move(repairs)) {}
+                       std::shared_ptr<PostHandler> repairs, std::shared_ptr<ScriptRights> rights)
+    : answer_(answer), undos_(std::move(undos)), repairs_(std::move(repairs)), rights_(std::move(rights)) {}
 
 void LateCharge::handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept {
   const bool to_be_undone = result.ok();
   try {
-    const auto scripts = client.script_refusal().code ? decisions::Scripts::kRefused : decisions::Scripts::kRun;
-    CommandBatch correction = FixedWindow::correct_late_charges(batch, result, answer_, scripts);
+    CommandBatch correction = FixedWindow::correct_late_charges(batch, result, answer_, rights_->scripts(client));
     if (correction.empty()) return;
     if (to_be_undone) return client.post(std::move(correction), undos_);
     client.post(std::move(correction), std::make_shared<Repair>(repairs_));

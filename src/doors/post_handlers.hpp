@@ -11,6 +11,7 @@
 #include "decisions/fixed_window.hpp"
 #include "doors/limiter_counters.hpp"
 #include "doors/limiter_events.hpp"
+#include "doors/script_rights.hpp"
 #include "tollgate/clock.hpp"
 #include "tollgate/redis_client.hpp"
 
@@ -18,14 +19,15 @@ namespace tollgate::inline v0 {
 
 /// The handler of one kind of posts. Commands that Redis refused without executing them are posted again until their
 /// window ends, after pauses that grow from 100 ms to 5 s, at most kMostAttempts times: unchanged where the refusal is
-/// temporary (OOM, LOADING, BUSY, READONLY, MISCONF); a refused script at once, as INCRBY and EXPIRE.
+/// temporary (OOM, LOADING, BUSY, READONLY, MISCONF); a refused script at once, as INCRBY and EXPIRE. An INCRBY that
+/// may have been executed is not repeated, but its EXPIRE is.
 class PostHandler final : public ReplyHandler, public std::enable_shared_from_this<PostHandler> {
  public:
   static constexpr int kMostAttempts = 20;
 
   /// `failed`: the event that is reported for the first undelivered batch after a success.
   PostHandler(EventKind failed, std::shared_ptr<const Clock> clock, std::shared_ptr<LimiterCounters> counters,
-              std::shared_ptr<LimiterEvents> events);
+              std::shared_ptr<LimiterEvents> events, std::shared_ptr<ScriptRights> rights);
 
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;
 
@@ -36,7 +38,7 @@ class PostHandler final : public ReplyHandler, public std::enable_shared_from_th
   void lost(std::int64_t tokens, const Failure& failure) noexcept;
 
  private:
-  enum class Again : std::uint8_t { kNo, kLater, kWithoutScript };
+  enum class Again : std::uint8_t { kNo, kLater, kWithoutScript, kExpiryAlone };
   struct Retry;
 
   [[nodiscard]] Again how_to_repeat(const Command& command, const Failure& failure, int attempts) const noexcept;
@@ -46,13 +48,15 @@ class PostHandler final : public ReplyHandler, public std::enable_shared_from_th
   const std::shared_ptr<const Clock> clock_;
   const std::shared_ptr<LimiterCounters> counters_;
   const std::shared_ptr<LimiterEvents> events_;
+  const std::shared_ptr<ScriptRights> rights_;
   std::atomic<bool> failing_{false};
 };
 
 /// Corrects charges whose call had returned when the outcome became known, see FixedWindow::correct_late_charges.
 class LateCharge final : public ReplyHandler {
  public:
-  LateCharge(decisions::PolicyAnswer answer, std::shared_ptr<PostHandler> undos, std::shared_ptr<PostHandler> repairs);
+  LateCharge(decisions::PolicyAnswer answer, std::shared_ptr<PostHandler> undos, std::shared_ptr<PostHandler> repairs,
+             std::shared_ptr<ScriptRights> rights);
 
   void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept override;
 
@@ -60,6 +64,7 @@ class LateCharge final : public ReplyHandler {
   const decisions::PolicyAnswer answer_;
   const std::shared_ptr<PostHandler> undos_;
   const std::shared_ptr<PostHandler> repairs_;
+  const std::shared_ptr<ScriptRights> rights_;
 };
 
 /// The handler of a settlement that is executed once. A Cluster refuses its script with CROSSSLOT where the record of
@@ -95,8 +100,5 @@ class OnceSettlement final : public ReplyHandler, public std::enable_shared_from
 
 /// The failure of a post for which memory was short.
 [[nodiscard]] Failure no_memory() noexcept;
-
-/// `refusal` with a detail that names the rights to grant, so that scripts run.
-[[nodiscard]] Failure explain_script_refusal(Failure refusal);
 
 }  // namespace tollgate::inline v0

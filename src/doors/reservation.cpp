@@ -39,7 +39,7 @@ Reservation Reservation::make(std::shared_ptr<BlockingLimiter> limiter, std::str
   Reservation reservation{std::move(limiter), user_id};
   // Repetitions of a reservation share its operation id, so only the first settlement of them has an effect.
   reservation.once_id_ = options.operation_id.value_or(std::string_view{});
-  reservation.window_ = reservation.limiter_->current_window();
+  reservation.window_ = reservation.first_window_ = reservation.limiter_->current_window();
   reservation.decision_ = reservation.charge(tokens, options);
   return reservation;
 }
@@ -51,6 +51,7 @@ Reservation Reservation::adopt(std::shared_ptr<BlockingLimiter> limiter, std::st
   reservation.decision_ = {
       .allowed = true, .limit = reservation.limiter_->config().max_tokens_per_minute, .source = Source::kLocal};
   reservation.window_ = fields.window;
+  reservation.first_window_ = fields.first_window;
   reservation.held_ = fields.held;
   reservation.earlier_ = fields.earlier;
   return reservation;
@@ -59,15 +60,14 @@ Reservation Reservation::adopt(std::shared_ptr<BlockingLimiter> limiter, std::st
 Decision Reservation::charge(std::int64_t tokens, const CallOptions& options) {
   Outcome outcome = limiter_->consume(user_id_, tokens, options);
   if (outcome.charged) {
+    if (this->tokens() == 0) first_window_ = outcome.window;
     if (tokens > 0 && outcome.window != window_) {
       earlier_ += std::exchange(held_, 0);
       window_ = outcome.window;
     }
     held_ += tokens;
   } else if (this->tokens() == 0 && outcome.decision.source == Source::kRedis) {
-    window_ =
-        outcome
-            .window;  // for a repeated denial, the first one's window, beside whose counter the settlement is recorded
+    window_ = first_window_ = outcome.window;  // of a repeated denial: the first one's
   }
   return limiter_->finish_or_throw(std::move(outcome));
 }
@@ -94,7 +94,7 @@ void Reservation::cancel() noexcept {
 void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_id) noexcept {
   const std::int64_t excess = std::max(actual_tokens - tokens(), -held_);
   // With an operation id, a settlement without a difference is posted too, so that a later one has no effect.
-  if (excess != 0 || !once_id.empty()) limiter_->settle(user_id_, window_, excess, once_id);
+  if (excess != 0 || !once_id.empty()) limiter_->settle({user_id_, window_, first_window_, excess, once_id});
   release();
   held_ = 0;
   earlier_ = 0;
@@ -103,7 +103,8 @@ void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_
 std::string Reservation::token() {
   check_open("token");
   if (once_id_.empty()) once_id_ = ReservationToken::random_id();
-  std::string text = ReservationToken{user_id_, once_id_, window_, held_, earlier_}.encode(limiter_->config());
+  const ReservationToken fields{user_id_, once_id_, first_window_, window_, held_, earlier_};
+  std::string text = fields.encode(limiter_->config());
   has_token_ = true;
   return text;
 }

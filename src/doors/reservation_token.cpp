@@ -20,7 +20,7 @@
 namespace tollgate::inline v0 {
 namespace {
 
-constexpr std::string_view kStart = "tg1.";
+constexpr std::string_view kStart = "tg2.";
 constexpr std::size_t kMaxTokenBytes = 4096;
 constexpr std::size_t kFingerprintBytes = 8;
 constexpr std::size_t kTagBytes = 16;
@@ -28,9 +28,10 @@ constexpr std::size_t kTagBytes = 16;
 /// Guards against damage only, as RateLimitConfig::token_secret says.
 constexpr std::string_view kKeyWithoutSecret = "tollgate reservation token, without a secret";
 
+/// A token holds a user id, so the message has its length alone.
 [[noreturn]] void reject(std::string_view token, std::string_view why) {
-  throw std::invalid_argument(fmt::format("tollgate: token is {}; {}; it must be what Reservation::token() made",
-                                          detail::printable(token), why));
+  throw std::invalid_argument(fmt::format(
+      "tollgate: token is {} bytes long; {}; it must be what Reservation::token() made", token.size(), why));
 }
 
 std::string to_hex(std::string_view bytes) {
@@ -133,15 +134,15 @@ std::string ReservationToken::encode(const RateLimitConfig& config) const {
   std::string payload = fingerprint(config.key_prefix);
   append_text(payload, user_id);
   append_text(payload, id);
-  for (const std::int64_t number : {window.number, held, earlier}) {
+  for (const std::int64_t number : {first_window.number, window.number, held, earlier}) {
     append_number(payload, static_cast<std::uint64_t>(number), sizeof number);
   }
   return std::string{kStart} + to_hex(payload) + '.' + to_hex(tag(payload, config));
 }
 
 ReservationToken ReservationToken::decode(std::string_view token, const RateLimitConfig& config) {
-  if (token.size() > kMaxTokenBytes) reject(token, fmt::format("{} bytes are too long", token.size()));
-  if (!token.starts_with(kStart)) reject(token, "it does not start with tg1.");
+  if (token.size() > kMaxTokenBytes) reject(token, fmt::format("that is more than {}", kMaxTokenBytes));
+  if (!token.starts_with(kStart)) reject(token, "it does not start with tg2.");
   const std::string_view body = token.substr(kStart.size());
   const std::size_t dot = body.find('.');
   const auto payload = from_hex(body.substr(0, dot));
@@ -153,6 +154,7 @@ ReservationToken ReservationToken::decode(std::string_view token, const RateLimi
   ReservationToken fields;
   fields.user_id = reader.text();
   fields.id = reader.text();
+  fields.first_window.number = reader.integer();
   fields.window.number = reader.integer();
   fields.held = reader.integer();
   fields.earlier = reader.integer();

@@ -1,4 +1,4 @@
-/// A reservation as text, for another process: `tg1.<fields in hex>.<tag in hex>`. The tag is HMAC-SHA-256 (RFC 2104,
+/// A reservation as text, for another process: `tg2.<fields in hex>.<tag in hex>`. The tag is HMAC-SHA-256 (RFC 2104,
 /// FIPS 180-4) over key prefix and fields, under RateLimitConfig::token_secret.
 /// Thread safety: plain values.
 #pragma once
@@ -14,8 +14,9 @@ namespace tollgate::inline v0 {
 
 struct ReservationToken {
   std::string user_id;
-  std::string id;  ///< the operation id of the settlement, which is executed once
-  detail::WindowId window;
+  std::string id;                 ///< the operation id of the settlement, which is executed once
+  detail::WindowId first_window;  ///< charged first
+  detail::WindowId window;        ///< charged last, with `held`
   std::int64_t held = 0;
   std::int64_t earlier = 0;
 

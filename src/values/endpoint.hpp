@@ -16,6 +16,7 @@ struct Endpoint {
   std::string host = {};         ///< a name or an address; empty for a Unix socket
   std::uint16_t port = 6379;     ///< of `host`
   std::string socket_path = {};  ///< of a Unix socket, where there is no host
+  bool is_encrypted = false;     ///< TLS is spoken there
 };
 
 struct Login {

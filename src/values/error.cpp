@@ -100,6 +100,20 @@ constexpr std::array kErrorReplies{
     ErrorReply{"ERR increment or decrement would overflow", Errc::kOverflow},
 };
 
+/// Redis before 7 wraps the error of a command that a script called: `ERR Error running script (call to f_…):
+/// @user_script:1: @user_script: 1: -OOM command not allowed …`. Returns the command's own error.
+std::string_view unwrap_script_error(std::string_view server_text) {
+  constexpr std::string_view kWrapped = "ERR Error running script";
+  constexpr std::string_view kPlace = "@user_script: ";
+  if (!server_text.starts_with(kWrapped)) return server_text;
+  const std::size_t place = server_text.find(kPlace);
+  if (place == std::string_view::npos) return server_text;
+  const std::size_t colon = server_text.find(": ", place + kPlace.size());
+  if (colon == std::string_view::npos) return server_text;
+  const std::string_view error = server_text.substr(colon + 2);
+  return error.starts_with('-') ? error.substr(1) : error;
+}
+
 /// The part of an error reply that may be shown: its code word, such as `OOM`, or `ERR unknown command`. The rest may
 /// contain user data, as may a first word that is not in capitals.
 std::string_view code_word(std::string_view server_text) {
@@ -154,15 +168,16 @@ void throw_failure(Failure failure) {
 }
 
 Failure failure_from_error_reply(std::string_view server_text, std::string_view command) {
+  const std::string_view error = unwrap_script_error(server_text);
   Errc code = Errc::kServerError;
   for (const ErrorReply& reply : kErrorReplies) {
-    if (server_text.starts_with(reply.start)) {
+    if (error.starts_with(reply.start)) {
       code = reply.code;
       break;
     }
   }
   std::string detail;
-  if (!command.empty()) detail = fmt::format("{} was answered with {}", command, code_word(server_text));
+  if (!command.empty()) detail = fmt::format("{} was answered with {}", command, code_word(error));
   return {code, false, std::move(detail), std::string{server_text}};
 }
 

@@ -212,9 +212,12 @@ TEST_F(ClientFaults, ASettlementThatMeetsALateReplyIsSentAsItIs) {
 TEST_F(ClientFaults, AnObserverMayCallWhileAHandlerPosts) {
   struct Caller final : Observer {
     void on_event(const Event& event) noexcept override {
-      if (event.kind == EventKind::kConnected && is_watching) decision = limiter->try_consume("the observer's", 1);
+      if (event.kind != EventKind::kConnected || !is_watching.exchange(false)) return;
+      decision = limiter->try_consume("the observer's", 1);
+      has_decided = true;
     }
     std::atomic<bool> is_watching{false};
+    std::atomic<bool> has_decided{false};
     RedisRateLimiter* limiter = nullptr;
     Decision decision;
   };
@@ -229,6 +232,7 @@ TEST_F(ClientFaults, AnObserverMayCallWhileAHandlerPosts) {
   server_.kill();
   server_.restart();
   ASSERT_TRUE(soon([&] { return limiter.peek("u").source == Source::kRedis; }));  // its charge's expiry is posted first
+  ASSERT_TRUE(soon([&] { return caller->has_decided.load(); }));                  // on the service thread, perhaps
   EXPECT_EQ(caller->decision.failure.message(), std::error_code{}.message());
   EXPECT_EQ(caller->decision.source, Source::kRedis);
 }

@@ -94,6 +94,34 @@ TEST_F(RefusedByAcl, ScriptsAreUsedOnceTheRightIsGranted) {
   EXPECT_EQ(counter("u"), 600);
 }
 
+TEST_F(ScriptRights, ARightThatIsRevokedOnALiveConnectionIsReportedOnceAndByPing) {
+  const auto events = std::make_shared<EventCounter>();
+  RateLimitConfig observed = small();
+  observed.observer = events;
+  RedisRateLimiter limiter{connect(server_.url(), kPatient), observed};
+  ASSERT_TRUE(limiter.check_and_consume("u", 600));
+  limiter.ping();
+  server_.command({"ACL", "SETUSER", "default", "-eval", "-evalsha"});
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_FALSE(limiter.check_and_consume("u", 600));
+    EXPECT_TRUE(limiter.drain(std::chrono::steady_clock::now() + 5s));
+    EXPECT_EQ(counter("u"), 600);
+  }
+  EXPECT_EQ(events->failures, 1);
+  EXPECT_THROW(limiter.ping(), Error);
+  limiter.record("u", 100);
+  EXPECT_EQ(counter("u"), 700);
+  server_.command({"ACL", "SETUSER", "default", "+eval", "+evalsha"});
+  EXPECT_TRUE(soon([&] {
+    try {
+      limiter.ping();
+      return true;
+    } catch (const Error&) {
+      return false;
+    }
+  }));
+}
+
 TEST_F(RenamedAway, OneDenialDoesNotDenyOthers) { one_refusal_denies_no_other(); }
 TEST_F(RenamedAway, PingNamesTheRightsToGrant) { ping_names_the_rights(); }
 

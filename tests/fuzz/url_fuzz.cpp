@@ -24,17 +24,22 @@ std::optional<Url> parse(const std::string& text, std::string_view secret) {
 void check(const std::string& text, std::string_view secret) {
   const std::optional<Url> url = parse(text, secret);
   if (!url) return;
-  require(url->port() >= 1, "a port is 1 or more");
+  require(!url->hosts().empty(), "a place has a host");
+  for (const HostAndPort& server : url->hosts()) require(server.port >= 1, "a port is 1 or more");
   require(url->database() >= 0, "a database is 0 or more");
   const std::string written = url->to_string();
   // Behind an @ the secret is no password, but a part of the place.
-  const bool is_place = (url->host() + url->path()).find(secret) != std::string::npos;
+  std::string place = url->path() + ' ' + url->service();
+  for (const HostAndPort& server : url->hosts()) place += ' ' + server.host;
+  const bool is_place = place.find(secret) != std::string::npos;
   require(is_place || written.find(secret) == std::string::npos, "a URL is written without its password");
   const std::optional<Url> again = parse(written, secret);
-  require(again && again->scheme() == url->scheme() && again->host() == url->host() && again->port() == url->port() &&
-              again->path() == url->path() && again->database() == url->database(),
+  require(again && again->scheme() == url->scheme() && again->topology() == url->topology() &&
+              again->hosts() == url->hosts() && again->path() == url->path() && again->service() == url->service() &&
+              again->database() == url->database(),
           "what was written is read as the same place");
-  require(again->username().empty() && !again->password(), "a URL is written without credentials");
+  require(again->username().empty() && !again->password() && !again->sentinel_login().fixed,
+          "a URL is written without credentials");
 }
 
 }  // namespace
@@ -47,12 +52,14 @@ int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (text.find(kSecret) == std::string::npos) tollgate::fuzz::check(text, kSecret);
 
   // The same with a password that has the rest of the input on either side of it.
-  for (const std::string_view scheme : {"redis://", "rediss://", "valkey://", "redis+cluster://", "unix://"}) {
+  for (const std::string_view scheme :
+       {"redis://", "rediss://", "valkey://", "redis+cluster://", "rediss+sentinel://", "unix://"}) {
     const std::size_t half = text.size() / 2;
     std::string url{scheme};
     url.append("app:").append(text, 0, half).append(kSecret).append(text, half);
     tollgate::fuzz::check(url, kSecret);
-    tollgate::fuzz::check(url.append("@cache:6380/1"), kSecret);
+    tollgate::fuzz::check(url + "@cache:6380/1", kSecret);
+    tollgate::fuzz::check(url + "@a:1,b/main?sentinel_password=" + kSecret.data(), kSecret);
   }
   return 0;
 }

@@ -109,6 +109,29 @@ TEST_F(ClusterSlots, LetExcessBeChargedOnceToALaterMinute) {
   EXPECT_EQ(limiter.undelivered().batches, 0U);
 }
 
+TEST_F(ClusterSlots, LetAnOperationOfATaggedUserBeRepeatedAfterAnotherUsersRecordWasMoved) {
+  RedisRateLimiter limiter{client_, config()};
+  for (const char* const user : {"{tag}", "untagged", "{tag}", "untagged"}) {
+    EXPECT_TRUE(limiter.consume(user, 100, {.operation_id = "o"}).allowed);
+    EXPECT_EQ(limiter.get_remaining(user), 900) << user;
+  }
+}
+
+TEST_F(ClusterSlots, LetHoldersWhoChargedMoreInALaterMinuteSettleOnce) {
+  RedisRateLimiter limiter{client_, config()};
+  Reservation one = limiter.reserve("u", 100);
+  Reservation other = limiter.adopt(one.token());
+  clock_->advance(60s);
+  EXPECT_TRUE(one.add(100));
+  one.settle(250);
+  let_posts_arrive();
+  EXPECT_EQ(limiter.get_remaining("u"), 850);
+  other.settle(250);
+  let_posts_arrive();
+  EXPECT_EQ(limiter.get_remaining("u"), 850);
+  EXPECT_EQ(limiter.undelivered().batches, 0U);
+}
+
 TEST_F(ClusterSlots, LetRecordsBeMadeOnce) {
   RedisRateLimiter limiter{client_, config()};
   for (int i = 0; i < 2; ++i) limiter.record("u", 100, {.operation_id = "r"});

@@ -32,7 +32,7 @@ constexpr std::chrono::system_clock::time_point kNow{std::chrono::minutes{kMinut
 const std::string kCharge = "[INCRBY \"p:user:29012345\" 10, EXPIRE \"p:user:29012345\" 60]";
 const std::string kPeek = "[GET \"p:user:29012345\"]";
 const std::string kAtomicCharge = "[EVALSHA admit \"p:user:29012345\" 10 100 60]";
-const std::string kUndo = "[EVALSHA adjust \"p:user:29012345\" -10 0]";
+const std::string kUndo = "[EVALSHA adjust \"p:user:29012345\" -10 60]";
 const char* const kCrossSlot = "CROSSSLOT Keys in request don't hash to the same slot";
 
 DecisionFlow flow_of(Admission admission = Admission::kPipelined, FailurePolicy policy = FailurePolicy::kThrow) {
@@ -279,7 +279,7 @@ TEST(DecisionFlow, DecidesManyInOneBatchIndependently) {
   EXPECT_EQ(DecisionFlow::tokens_to_undo(pending), 50);
   CommandBatch undo;
   EXPECT_EQ(flow.undo(pending, Scripts::kRun, undo), 50);
-  EXPECT_EQ(PrintToString(undo), "[EVALSHA adjust \"p:a:29012345\" -50 0]");
+  EXPECT_EQ(PrintToString(undo), "[EVALSHA adjust \"p:a:29012345\" -50 60]");
   CommandBatch nothing;
   EXPECT_EQ(flow.next_batch(pending, nothing), Needs::kNothing);
 }
@@ -356,18 +356,63 @@ TEST(DecisionFlow, RecordsByIncrByWhereScriptsAreRefused) {
   EXPECT_FALSE(request.outcome().failure);
 }
 
-TEST(Settlement, GivesBackToTheWindowOfTheReservationAndChargesExcessToTheCurrentOne) {
+TEST(DecisionFlow, RecordsByIncrByWhenTheScriptIsRefused) {
+  Driven request{flow_of(), 500};
+  request.start_record().batch();
+  request.resume({Reply::error("NOPERM User app has no permissions to run the 'evalsha' command")});
+  EXPECT_EQ(request.batch(), "[INCRBY \"p:user:29012345\" 500, EXPIRE \"p:user:29012345\" 60]");
+  EXPECT_TRUE(request.resume({integer(500), integer(1)}).done());
+  EXPECT_FALSE(request.outcome().failure);
+}
+
+TEST(DecisionFlow, DoesNotRecordByIncrByWhatTheScriptMayNotCharge) {
+  Driven request{flow_of(), 500};
+  request.start_record().batch();
+  const Reply refused = Reply::error("NOPERM No permissions to access a key");
+  EXPECT_TRUE(request.resume({refused}).done());
+  EXPECT_EQ(request.outcome().failure->code, Errc::kPermissionDenied);
+}
+
+TEST(DecisionFlow, UndoesARecordWhoseExpiryIsRefused) {
+  Driven request{flow_of(), 500};
+  request.pending().scripts = Scripts::kRefused;
+  request.start_record().batch();
+  EXPECT_TRUE(request.resume({integer(500), Reply::error("BUSY a script is running")}).done());
+  EXPECT_EQ(request.outcome().failure->code, Errc::kBusy);
+  EXPECT_EQ(DecisionFlow::tokens_to_undo({&request.pending(), 1}), 500);
+}
+
+TEST(SettlementTest, GivesBackToTheWindowOfTheReservationAndChargesExcessToTheCurrentOne) {
   const WindowId charged{kMinute};
   const WindowId later{kMinute + 1};
-  const Adjustment less = settlement("user", charged, later, -20, "once");
+  const Adjustment less = adjustment({"user", charged, charged, -20, "once"}, later, RecordPlace::kOfUser);
   EXPECT_EQ(less.window, charged);
   EXPECT_FALSE(less.window_counts);
   EXPECT_EQ(less.record_window, charged);
-  const Adjustment more = settlement("user", charged, later, 20, "once");
+  const Adjustment more = adjustment({"user", charged, charged, 20, "once"}, later, RecordPlace::kOfUser);
   EXPECT_EQ(more.window, later);
   EXPECT_TRUE(more.window_counts);
   EXPECT_EQ(more.record_window, charged);  // so that it is made once, in whichever window
-  EXPECT_TRUE(settlement("user", charged, charged, -20, {}).window_counts);
+  EXPECT_TRUE(adjustment({"user", charged, charged, -20}, charged, RecordPlace::kOfUser).window_counts);
+}
+
+TEST(SettlementTest, IsRecordedBesideTheWindowThatWasChargedFirst) {
+  const WindowId first{kMinute};
+  const WindowId last{kMinute + 1};
+  EXPECT_EQ(adjustment({"user", last, first, -20, "once"}, last, RecordPlace::kOfCounter).record_window, first);
+}
+
+TEST(SettlementTest, IsTooLateForASharedExcessWhenTheRecordOfAnotherMayHaveExpired) {
+  const WindowId first{kMinute};
+  const WindowId in_an_hour{kMinute + 60};
+  const WindowId later{kMinute + 61};
+  EXPECT_FALSE(is_too_late({"user", first, first, 20, "once"}, in_an_hour));
+  EXPECT_TRUE(is_too_late({"user", first, first, 20, "once"}, later));
+  EXPECT_TRUE(is_too_late({"user", later, first, 20, "once"}, later));
+  EXPECT_FALSE(is_too_late({"user", first, first, 20}, later));           // no other holder
+  EXPECT_FALSE(is_too_late({"user", first, first, -20, "once"}, later));  // changes nothing
+  // The record of a settlement in the last minute that may charge outlives every later one that may.
+  EXPECT_GE(kSettlementTtl, kSettlementLife + kWindowLength);
 }
 
 }  // namespace

@@ -68,25 +68,25 @@ TEST_F(DenyMemoryTest, PeeksHoweverLongTheDenialIsAgo) {
 }
 
 TEST_F(DenyMemoryTest, DeniesRequestsLargerThanTheTokensLeft) {
-  memory_.remember_left("user", kWindow, 20, kNow);
+  memory_.remember_left("user", kWindow, 20, kNow, 0);
   EXPECT_EQ(advise(20), Advice::kCharge);
   EXPECT_EQ(advise(21), Advice::kDeny);
 }
 
 TEST_F(DenyMemoryTest, DeniesEverythingWhenNothingWasLeft) {
-  memory_.remember_left("user", kWindow, 0, kNow);
+  memory_.remember_left("user", kWindow, 0, kNow, 0);
   EXPECT_EQ(advise(1), Advice::kDeny);
 }
 
 TEST_F(DenyMemoryTest, CountsItsDurationFromTheRequest) {
-  memory_.remember_left("user", kWindow, 20, kNow - 900ms);
+  memory_.remember_left("user", kWindow, 20, kNow - 900ms, 0);
   EXPECT_EQ(advise(21, kNow + 100ms - 1ns), Advice::kDeny);
   EXPECT_EQ(advise(21, kNow + 100ms), Advice::kCharge);
 }
 
 TEST_F(DenyMemoryTest, PeeksAgainAfterTheDuration) {
   memory_.remember_denied("user", kWindow, 50);
-  memory_.remember_left("user", kWindow, 20, kNow);
+  memory_.remember_left("user", kWindow, 20, kNow, 0);
   EXPECT_EQ(advise(50), Advice::kDeny);
   EXPECT_EQ(advise(20), Advice::kCharge);
   EXPECT_EQ(advise(50, kNow + 1000ms), Advice::kPeek);
@@ -94,8 +94,8 @@ TEST_F(DenyMemoryTest, PeeksAgainAfterTheDuration) {
 }
 
 TEST_F(DenyMemoryTest, UsesTheLastReading) {
-  memory_.remember_left("user", kWindow, 20, kNow);
-  memory_.remember_left("user", kWindow, 80, kNow);
+  memory_.remember_left("user", kWindow, 20, kNow, 0);
+  memory_.remember_left("user", kWindow, 80, kNow, 0);
   EXPECT_EQ(advise(80), Advice::kCharge);
   EXPECT_EQ(advise(81), Advice::kDeny);
 }
@@ -115,7 +115,7 @@ TEST_F(DenyMemoryTest, StoresNoEntryForAnAdmission) {
 
 TEST_F(DenyMemoryTest, DoesNotAffectOtherMinutes) {
   memory_.remember_denied("user", kWindow, 1);
-  memory_.remember_left("user", kWindow, 0, kNow);
+  memory_.remember_left("user", kWindow, 0, kNow, 0);
   EXPECT_EQ(advise(1, kNow, "user", WindowId{kWindow.number + 1}), Advice::kCharge);
   EXPECT_EQ(advise(1, kNow, "user", WindowId{kWindow.number - 1}), Advice::kCharge);
   EXPECT_EQ(advise(1), Advice::kDeny);
@@ -123,7 +123,7 @@ TEST_F(DenyMemoryTest, DoesNotAffectOtherMinutes) {
 
 TEST_F(DenyMemoryTest, ReplacesTheEntryOfTheLastMinute) {
   memory_.remember_denied("user", kWindow, 10);
-  memory_.remember_left("user", kWindow, 0, kNow);
+  memory_.remember_left("user", kWindow, 0, kNow, 0);
   memory_.remember_denied("user", WindowId{kWindow.number + 1}, 50);
   EXPECT_EQ(advise(49, kNow, "user", WindowId{kWindow.number + 1}), Advice::kCharge);
   EXPECT_EQ(advise(50, kNow, "user", WindowId{kWindow.number + 1}), Advice::kPeek);
@@ -132,15 +132,32 @@ TEST_F(DenyMemoryTest, ReplacesTheEntryOfTheLastMinute) {
 
 TEST_F(DenyMemoryTest, ErasesAUser) {
   memory_.remember_denied("user", kWindow, 1);
-  memory_.remember_left("user", kWindow, 0, kNow);
-  memory_.erase("user");
+  memory_.remember_left("user", kWindow, 0, kNow, 0);
+  memory_.forget("user");
   EXPECT_EQ(advise(1), Advice::kCharge);
-  memory_.erase("nobody");
+  memory_.forget("nobody");
+}
+
+TEST_F(DenyMemoryTest, ForgetsAfterARefundWhatWasLeftButNotWhatWasDenied) {
+  memory_.remember_denied("user", kWindow, 50);
+  memory_.remember_left("user", kWindow, 0, kNow, 0);
+  memory_.forget_left("user");
+  EXPECT_EQ(advise(50), Advice::kPeek);  // a charge that large would inflate the counter again
+  EXPECT_EQ(advise(49), Advice::kCharge);
+}
+
+TEST_F(DenyMemoryTest, IgnoresWhatWasLeftBeforeARefund) {
+  const std::uint64_t before = memory_.version("user");
+  memory_.forget_left("user");
+  memory_.remember_left("user", kWindow, 0, kNow, before);
+  EXPECT_EQ(advise(1), Advice::kCharge);
+  memory_.remember_left("user", kWindow, 0, kNow, memory_.version("user"));
+  EXPECT_EQ(advise(1), Advice::kDeny);
 }
 
 TEST(CrowdedDenyMemory, ReplacesEntriesOfOtherUsersAndNeverMixesThemUp) {
   DenyMemory memory{1000ms, 1};
-  memory.remember_left("a", kWindow, 0, kNow);
+  memory.remember_left("a", kWindow, 0, kNow, 0);
   EXPECT_EQ(memory.advise("b", kWindow, 1, kNow), Advice::kCharge);
   memory.remember_denied("b", kWindow, 50);
   EXPECT_EQ(memory.advise("a", kWindow, 1, kNow), Advice::kCharge);
@@ -150,8 +167,8 @@ TEST(CrowdedDenyMemory, ReplacesEntriesOfOtherUsersAndNeverMixesThemUp) {
 
 TEST(CrowdedDenyMemory, ErasesNothingForAUserWithoutAnEntry) {
   DenyMemory memory{1000ms, 1};
-  memory.remember_left("a", kWindow, 0, kNow);
-  memory.erase("b");
+  memory.remember_left("a", kWindow, 0, kNow, 0);
+  memory.forget("b");
   memory.remember_admitted("b", kWindow, 1);
   EXPECT_EQ(memory.advise("a", kWindow, 1, kNow), Advice::kDeny);
 }
@@ -162,7 +179,7 @@ TEST(CrowdedDenyMemory, RemembersNoMoreUsersThanItsCapacityWhateverIdsCome) {
   const auto id = [](int i) { return std::to_string(i) + std::string(500, '\xff') + ":*\0"s; };
   for (int i = 0; i < 100'000; ++i) {
     memory.remember_denied(id(i), kWindow, 1);
-    memory.remember_left(id(i), kWindow, 0, kNow);
+    memory.remember_left(id(i), kWindow, 0, kNow, 0);
     ASSERT_EQ(memory.advise(id(i), kWindow, 1, kNow), Advice::kDeny);
   }
   std::int64_t remembered = 0;
@@ -175,7 +192,7 @@ TEST(CrowdedDenyMemory, RemembersNoMoreUsersThanItsCapacityWhateverIdsCome) {
 
 TEST(CrowdedDenyMemory, DistinguishesIdsByEveryByte) {
   DenyMemory memory{1000ms, 1};
-  memory.remember_left("a\0b"s, kWindow, 0, kNow);
+  memory.remember_left("a\0b"s, kWindow, 0, kNow, 0);
   EXPECT_EQ(memory.advise("a\0b"s, kWindow, 1, kNow), Advice::kDeny);
   for (const std::string& other : {"a"s, "a\0"s, "a\0c"s, "a\0b\0"s, "A\0b"s}) {
     EXPECT_EQ(memory.advise(other, kWindow, 1, kNow), Advice::kCharge);

@@ -90,8 +90,8 @@ TEST(Look, FailsWhenTheReplyIsMissing) {
   expect_failed(kPipelined.read_peek(request(0), testing::failure(Errc::kTimeout)), Errc::kTimeout, false);
 }
 
-TEST(Adjust, LeavesExpiryAloneWhenItGivesBack) {
-  EXPECT_EQ(PrintToString(adjustment_of(kPipelined, -30, true)), "[EVALSHA adjust \"p:user_42:29012345\" -30 0]");
+TEST(Adjust, SetsAnExpiryThatIsMissingWhenItGivesBack) {
+  EXPECT_EQ(PrintToString(adjustment_of(kPipelined, -30, true)), "[EVALSHA adjust \"p:user_42:29012345\" -30 60]");
 }
 
 TEST(Adjust, MayMakeACounterOnlyInAWindowThatHasNotEnded) {
@@ -101,7 +101,7 @@ TEST(Adjust, MayMakeACounterOnlyInAWindowThatHasNotEnded) {
 
 TEST(Adjust, IsRecordedUnderItsIdApartFromChargesWithThatId) {
   EXPECT_EQ(PrintToString(adjustment_of(kAtomic, -30, true, "op-1")),
-            "[EVALSHA adjust \"p:user_42:29012345\" \"p:user_42:adjust:op-1:4:\" -30 0 120]");
+            "[EVALSHA adjust \"p:user_42:29012345\" \"p:user_42:adjust:op-1:4:\" -30 60 120]");
 }
 
 TEST(Adjust, ReturnsTheNewCounter) {
@@ -160,7 +160,7 @@ std::optional<std::string> corrected(const CommandBatch& charge, const BatchResu
 }
 
 TEST(LateCharge, ThatWasMadeIsGivenBackWhenItsCallWasDenied) {
-  const std::string undo = "[EVALSHA adjust \"p:user_42:29012345\" -10 0]";
+  const std::string undo = "[EVALSHA adjust \"p:user_42:29012345\" -10 60]";
   EXPECT_EQ(corrected(charge_of(kPipelined, request(10)), replies({integer(10), integer(1)}), PolicyAnswer::kDenied),
             undo);
   EXPECT_EQ(corrected(charge_of(kPipelined, request(10)), replies({integer(101), integer(1)}), PolicyAnswer::kDenied),
@@ -215,7 +215,7 @@ TEST(LateCharge, OfManyIsCorrectedIndependently) {
   const BatchResult answers =
       replies({integer(10), integer(1), bulk("1"), error("OOM no"), integer(0), integer(140), integer(1)});
   EXPECT_EQ(corrected(batch, answers, PolicyAnswer::kDenied),
-            "[EVALSHA adjust \"p:a:29012345\" -10 0, EVALSHA adjust \"p:d:29012345\" -40 0]");
+            "[EVALSHA adjust \"p:a:29012345\" -10 60, EVALSHA adjust \"p:d:29012345\" -40 60]");
   EXPECT_EQ(corrected(batch, answers, PolicyAnswer::kAllowed), std::nullopt);
   EXPECT_EQ(corrected(batch, testing::failure(Errc::kConnectionLost, true), PolicyAnswer::kDenied),
             "[EXPIRE \"p:a:29012345\" 60, EXPIRE \"p:c:29012345\" 60, EXPIRE \"p:d:29012345\" 60]");

@@ -114,7 +114,7 @@ TEST_F(LimiterEventsTest, AreDeliveredAtTheEndOfTheNextCall) {
         EXPECT_EQ(limiter.get_remaining("user"), 100);
       },
       [&] {
-        expect_execute(adjustment_of(10, 60), {integer(10)});
+        expect_execute(adjustment_of(10), {integer(10)});
         limiter.record("user", 10);
       },
       [&] {

@@ -137,7 +137,7 @@ TEST_F(LimiterStats, CountWhatThePolicyDecides) {
   last_ = {};
   RedisRateLimiter sharing = limiter(with_policy(FailurePolicy::kLocalShare));
   expect_failure(kNotSent);
-  expect_post(adjustment_of(10, 60));
+  expect_post(adjustment_of(10));
   EXPECT_TRUE(sharing.check_and_consume("user", 10));
   EXPECT_EQ(moved(sharing), "allowed by policy 1");
   expect_failure(kNotSent);
@@ -164,7 +164,7 @@ TEST_F(LimiterStats, CountCallsThatArentDecisionsOnlyWhenTheyThrow) {
     RedisRateLimiter limiter = this->limiter(with_policy(policy));
     expect_peek(10);
     EXPECT_EQ(limiter.get_remaining("user"), 90);
-    expect_execute(adjustment_of(10, 60), {integer(10)});
+    expect_execute(adjustment_of(10), {integer(10)});
     limiter.record("user", 10);
     limiter.record("user", 0);
     expect_execute("[PING]", {testing::status("PONG")});

@@ -69,10 +69,10 @@ class LimiterTest : public ::testing::Test {
   static std::string atomic_charge_of(std::int64_t tokens) {
     return "[EVALSHA admit \"p:user:29453760\" " + std::to_string(tokens) + " 100 60]";
   }
-  static std::string adjustment_of(std::int64_t tokens, int ttl) {
-    return "[EVALSHA adjust \"p:user:29453760\" " + std::to_string(tokens) + ' ' + std::to_string(ttl) + ']';
+  static std::string adjustment_of(std::int64_t tokens) {
+    return "[EVALSHA adjust \"p:user:29453760\" " + std::to_string(tokens) + " 60]";
   }
-  static std::string undo_of(std::int64_t tokens) { return adjustment_of(-tokens, 0); }
+  static std::string undo_of(std::int64_t tokens) { return adjustment_of(-tokens); }
   static std::string peek() { return "[GET \"p:user:29453760\"]"; }
 
   /// Charges that find the counter at `before`.

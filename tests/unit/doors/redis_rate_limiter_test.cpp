@@ -101,7 +101,7 @@ TEST_F(LimiterDecides, ChargesEachMinuteToItsOwnCounter) {
 }
 
 TEST_F(LimiterDecides, RecordsPastTheLimit) {
-  expect_execute(adjustment_of(500, 60), {integer(550)});
+  expect_execute(adjustment_of(500), {integer(550)});
   limiter().record("user", 500);
 }
 
@@ -200,7 +200,7 @@ TEST_F(LimiterArguments, ThatAreOutOfRangeAreRefusedBeforeAnythingIsSent) {
     EXPECT_THAT(rejection([&] { call("", 1, {}); }), HasSubstr("user_id is 0 bytes long"));
     EXPECT_THAT(rejection([&] { call(too_long, 1, {}); }), HasSubstr("user_id is 513 bytes long"));
     EXPECT_THAT(rejection([&] { call("user", 1, {.operation_id = "op-1"}); }),
-                HasSubstr("operation_id is \"op-1\", but needs admission kAtomic"));
+                HasSubstr("operation_id is set, but needs admission kAtomic"));
   }
   for (const Call& call : with_tokens) {
     EXPECT_THAT(rejection([&] { call("user", -1, {}); }), HasSubstr("tokens is -1; it must be 0 … 9007199254740991"));

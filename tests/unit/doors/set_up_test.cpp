@@ -1,60 +1,10 @@
-// A limiter whose Redis is misconfigured, refuses commands temporarily, or is a node of a Cluster, with its counters,
-// events and errors.
+// A limiter whose Redis is misconfigured, refuses commands temporarily, or is a node of a Cluster.
 
-#include <gmock/gmock.h>
-#include <gtest/gtest.h>
-
-#include <memory>
-#include <optional>
-#include <string>
-#include <utility>
-#include <vector>
-
-#include "tollgate/redis_rate_limiter.hpp"
-#include "unit/doors/store_client.hpp"
+#include "unit/doors/set_up_test.hpp"
 #include "values/scripts.hpp"
 
 namespace tollgate {
 namespace {
-
-using namespace std::chrono_literals;
-using ::testing::ElementsAre;
-using ::testing::HasSubstr;
-using ::testing::IsEmpty;
-
-struct EventNames final : Observer {
-  void on_event(const Event& event) noexcept override {
-    names.emplace_back(to_string(event.kind));
-    last = event.failure;
-  }
-  std::vector<std::string> names;
-  Failure last;
-};
-
-class SetUpTest : public ::testing::Test {
- protected:
-  [[nodiscard]] RateLimitConfig config(Admission admission = Admission::kPipelined,
-                                       FailurePolicy policy = FailurePolicy::kThrow) const {
-    return {.max_tokens_per_minute = 1000,
-            .key_prefix = "p",
-            .admission = admission,
-            .on_failure = policy,
-            .deny_memory = 0ms,
-            .clock = clock_,
-            .observer = observer_};
-  }
-  /// Every command of this operation is answered with `error`.
-  void refuse(Operation operation, const std::string& error) {
-    client_->refuse(
-        [=](const Command& command) { return command.operation == operation ? std::optional{error} : std::nullopt; });
-  }
-  void refuse_nothing() { client_->refuse(nullptr); }
-  std::vector<std::string> events() { return std::exchange(observer_->names, {}); }
-
-  std::shared_ptr<testing::ManualClock> clock_ = std::make_shared<testing::ManualClock>();
-  std::shared_ptr<StoreClient> client_ = std::make_shared<StoreClient>(clock_);
-  std::shared_ptr<EventNames> observer_ = std::make_shared<EventNames>();
-};
 
 TEST_F(SetUpTest, PreloadsBothScripts) {
   const RedisRateLimiter limiter{client_, config()};
@@ -160,72 +110,6 @@ TEST_F(SetUpTest, RepeatsNothingThatMayHaveBeenExecuted) {
 
 // ---- scripts refused ----------------------------------------------------------------------------------------------
 
-TEST_F(SetUpTest, GivesBackByIncrByAfterScriptsWereRefused) {
-  client_->set_script_refusal({Errc::kPermissionDenied, false, "EVAL was answered with NOPERM"});
-  refuse(Operation::kScript, "NOPERM this user has no permissions to run the 'evalsha' command");
-  RedisRateLimiter limiter{client_, config()};
-  EXPECT_TRUE(limiter.check_and_consume("u", 600));
-  EXPECT_FALSE(limiter.check_and_consume("u", 600));
-  EXPECT_TRUE(limiter.check_and_consume("u", 300));
-  EXPECT_FALSE(limiter.check_and_consume("u", 600));
-  EXPECT_EQ(client_->counter("u"), 900);
-  EXPECT_EQ(limiter.undelivered().batches, 0U);
-  EXPECT_THAT(events(), ElementsAre("scripts refused"));  // once
-  EXPECT_THAT(observer_->last.detail, HasSubstr("+evalsha"));
-}
-
-TEST_F(SetUpTest, GivesBackByIncrByWhenAScriptIsRefused) {
-  for (const char* error : {"NOPERM this user has no permissions", "ERR unknown command 'EVALSHA'"}) {
-    refuse(Operation::kScript, error);
-    RedisRateLimiter limiter{client_, config()};
-    EXPECT_TRUE(limiter.check_and_consume(error, 600));
-    EXPECT_FALSE(limiter.check_and_consume(error, 600));
-    EXPECT_TRUE(limiter.check_and_consume(error, 300));
-    EXPECT_EQ(client_->counter(error), 900);
-    EXPECT_EQ(limiter.undelivered().batches, 0U);
-    EXPECT_THAT(events(), ElementsAre("scripts refused"));
-  }
-}
-
-TEST_F(SetUpTest, SettlesAndRecordsWithoutScriptsWhereTheyAreRefused) {
-  client_->set_script_refusal({Errc::kUnknownCommand});
-  refuse(Operation::kScript, "ERR unknown command 'EVALSHA'");
-  RedisRateLimiter limiter{client_, config()};
-  Reservation less = limiter.reserve("u", 100);
-  less.settle(40);
-  EXPECT_EQ(client_->counter("u"), 40);
-  Reservation more = limiter.reserve("u", 100);
-  more.settle(150);
-  EXPECT_EQ(client_->counter("u"), 190);
-  limiter.record("u", 10);
-  EXPECT_EQ(client_->counter("u"), 200);
-
-  Reservation late = limiter.reserve("u", 100);
-  clock_->advance(90s);
-  late.cancel();  // that window has ended: its counter is not created again
-  EXPECT_EQ(client_->counter("u", 1), std::nullopt);
-  EXPECT_EQ(limiter.undelivered().batches, 0U);
-}
-
-TEST_F(SetUpTest, NamesTheRightToGrantInPing) {
-  RedisRateLimiter limiter{client_, config()};
-  EXPECT_NO_THROW(limiter.ping());
-  client_->set_script_refusal({Errc::kPermissionDenied, false, "EVAL was answered with NOPERM"});
-  try {
-    limiter.ping();
-    FAIL() << "nothing was thrown";
-  } catch (const Error& error) {
-    EXPECT_EQ(error.code(), Errc::kPermissionDenied);
-    EXPECT_TRUE(error.misconfiguration());
-    EXPECT_THAT(error.what(), HasSubstr("+eval +evalsha"));
-  }
-  EXPECT_THAT(events(), ElementsAre("scripts refused"));
-  client_->set_script_refusal({});
-  EXPECT_NO_THROW(limiter.ping());
-}
-
-// ---- misconfigurations --------------------------------------------------------------------------------------------
-
 TEST_F(SetUpTest, ReportsAndCountsMisconfigurations) {
   for (const char* error : {"NOPERM no", "CROSSSLOT no", "ERR unknown command 'INCRBY'", "WRONGTYPE no"}) {
     RedisRateLimiter limiter{client_, config(Admission::kPipelined, FailurePolicy::kAllow)};
@@ -270,9 +154,16 @@ TEST_F(SetUpTest, FailsAPingAfterAMisconfigurationInThisMinute) {
   clock_->advance(60s);
   EXPECT_EQ(ping(), std::error_code{});
   fail();
+  static_cast<void>(limiter.consume("another user", 1));  // answered: the error may concern one user alone
   EXPECT_EQ(ping(), Errc::kPermissionDenied);
-  static_cast<void>(limiter.consume("u", 1));  // answered
-  EXPECT_EQ(ping(), std::error_code{});
+}
+
+TEST_F(SetUpTest, CountsAndReportsARecordThatTheSetUpRefuses) {
+  RedisRateLimiter limiter{client_, config()};
+  refuse(Operation::kScript, "NOPERM No permissions to access a key");
+  EXPECT_THROW(limiter.record("u", 1), Error);
+  EXPECT_EQ(limiter.stats().misconfigured, 1U);
+  EXPECT_THAT(events(), ElementsAre("misconfigured"));
 }
 
 TEST_F(SetUpTest, AdmitsNothingThatAnotherNodeOfTheClusterHolds) {

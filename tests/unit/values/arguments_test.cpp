@@ -69,7 +69,7 @@ TEST(CheckConfig, BoundsThePrefix) {
   accept_config([](auto& config) { config.key_prefix = ""; });
   accept_config([](auto& config) { config.key_prefix = std::string(512, '\0'); });
   EXPECT_THAT(rejected_config([](auto& config) { config.key_prefix = std::string(513, 'p'); }),
-              AllOf(HasSubstr("key_prefix is 513 bytes long (\"ppp"), HasSubstr("it must be 0 … 512 bytes")));
+              AllOf(HasSubstr("key_prefix is 513 bytes long"), HasSubstr("it must be 0 … 512 bytes")));
 }
 
 TEST(CheckConfig, BoundsTheDenyMemory) {
@@ -120,9 +120,9 @@ TEST(CheckUserId, TakesAnyBytesWithinItsLength) {
 }
 
 TEST(CheckUserId, NamesTheErrorInInvalidIds) {
-  EXPECT_EQ(rejection([] { check_user_id(""); }), "tollgate: user_id is 0 bytes long (\"\"); it must be 1 … 512 bytes");
+  EXPECT_EQ(rejection([] { check_user_id(""); }), "tollgate: user_id is 0 bytes long; it must be 1 … 512 bytes");
   const std::string message = rejection([] { check_user_id(std::string(1'000'000, '\n')); });
-  EXPECT_THAT(message, AllOf(HasSubstr("user_id is 1000000 bytes long (\"\\x0a"), HasSubstr("1 … 512 bytes")));
+  EXPECT_THAT(message, AllOf(HasSubstr("user_id is 1000000 bytes long"), HasSubstr("1 … 512 bytes")));
   EXPECT_LT(message.size(), 300U);
 }
 
@@ -142,7 +142,7 @@ TEST(CheckOptions, TakesAnOperationIdUnderAtomicAdmissionOnly) {
   EXPECT_NO_THROW(check_options({}, pipelined));
   EXPECT_NO_THROW(check_options({.operation_id = "op-1"}, atomic));
   EXPECT_EQ(rejection([&] { check_options({.operation_id = "op-1"}, pipelined); }),
-            "tollgate: operation_id is \"op-1\", but needs admission kAtomic");
+            "tollgate: operation_id is set, but needs admission kAtomic");
 }
 
 TEST(CheckOptions, BoundsTheOperationId) {
@@ -151,7 +151,7 @@ TEST(CheckOptions, BoundsTheOperationId) {
   const std::string too_long(129, 'x');
   EXPECT_NO_THROW(check_options({.operation_id = longest}, atomic));
   EXPECT_THAT(rejection([&] { check_options({.operation_id = ""}, atomic); }),
-              HasSubstr("operation_id is 0 bytes long (\"\"); it must be 1 … 128 bytes"));
+              HasSubstr("operation_id is 0 bytes long; it must be 1 … 128 bytes"));
   EXPECT_THAT(rejection([&] { check_options({.operation_id = too_long}, atomic); }),
               HasSubstr("operation_id is 129 bytes long"));
 }
