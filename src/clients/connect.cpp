@@ -9,6 +9,7 @@
 #include "clients/memory_client.hpp"
 #include "clients/shared_clients.hpp"
 #include "clients/standalone_client.hpp"
+#include "transport/tls_context.hpp"
 #include "values/background_thread.hpp"
 #include "values/non_blocking_release.hpp"
 #include "values/url.hpp"
@@ -38,6 +39,9 @@ ClientOptions checked(ClientOptions options, const Url& url) {
   options.connect_timeout = checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
   options.command_timeout = checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
   options.tls = merged(std::move(options.tls), url.tls());
+  if (const std::string fault = TlsContext::fault_in(options.tls); !fault.empty()) {
+    throw std::invalid_argument("tollgate: " + fault);
+  }
   return options;
 }
 
@@ -64,7 +68,6 @@ struct EndClient {
 
 std::shared_ptr<RedisClient> make_client(const Url& url, const ClientOptions& options) {
   if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>(options.clock);
-  if (url.is_encrypted()) refuse(url, "TLS");
   if (url.topology() == Topology::kSentinel) refuse(url, "Sentinel");
   if (url.topology() == Topology::kCluster) refuse(url, "Cluster");
   return {new StandaloneClient{url, options}, EndClient{}};

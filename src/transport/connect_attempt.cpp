@@ -69,7 +69,7 @@ void ConnectAttempt::answered(std::span<const Reply> replies) {
 
 void ConnectAttempt::lost(Failure failure) {
   if (action_ != Action::kAwaitAnswers) return;  // the replies decide
-  failure.code = Errc::kConnectFailed;
+  if (failure.code != Errc::kTlsFailed) failure.code = Errc::kConnectFailed;
   fail(std::move(failure));
 }
 
@@ -79,6 +79,11 @@ void ConnectAttempt::timed_out() {
       return fail({Errc::kConnectFailed, false, "the name was not resolved within connect_timeout"});
     case Action::kOpen:
     case Action::kAwaitOpen: return not_opened("no answer within connect_timeout");
+    case Action::kSecure:
+      return fail(
+          {Errc::kConnectFailed, false,
+           "the TLS handshake was not answered within connect_timeout; does the server speak TLS on this port, or "
+           "does the URL have to be redis://?"});
     case Action::kLogIn:
     case Action::kAwaitAnswers: return fail({Errc::kConnectFailed, false, "AUTH or SELECT was not answered in time"});
     case Action::kConnected:

@@ -12,6 +12,8 @@
 #include "transport/login_renewal.hpp"
 #include "transport/open_socket.hpp"
 #include "transport/resolution.hpp"
+#include "transport/tls_context.hpp"
+#include "transport/tls_stream.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -20,10 +22,10 @@ class Connector {
   using Time = ConnectAttempt::Time;
   enum class Progress : std::uint8_t { kPending, kConnected, kFailed };
 
-  /// `endpoint` and `login` must outlive the connector.
-  Connector(const Endpoint& endpoint, const Login& login, Handshake handshake, std::chrono::milliseconds timeout,
-            Time now)
-      : endpoint_(endpoint), login_(login), attempt_(endpoint, login, handshake, timeout, now) {}
+  /// `endpoint`, `login` and `tls` must outlive the connector; `tls` is null where the endpoint is not encrypted.
+  Connector(const Endpoint& endpoint, const Login& login, TlsContext* tls, Handshake handshake,
+            std::chrono::milliseconds timeout, Time now)
+      : endpoint_(endpoint), login_(login), tls_(tls), attempt_(endpoint, login, handshake, timeout, now) {}
 
   /// Continues until there is an outcome, at most until `until`; then returns kPending. Throws std::bad_alloc; then the
   /// connector must be discarded.
@@ -38,14 +40,17 @@ class Connector {
   void resolve(Time until);
   void open();
   void await_open(Time until);
+  void secure(Time until);
   void log_in();
   void await_answers(Time until);
 
   const Endpoint& endpoint_;
   const Login& login_;
+  TlsContext* const tls_;
   ConnectAttempt attempt_;
   std::shared_ptr<Resolution> resolution_;
-  std::unique_ptr<OpenSocket> socket_;  // until connection_ owns it
+  std::unique_ptr<OpenSocket> socket_;  // until a stream owns it
+  std::unique_ptr<TlsStream> secured_;  // until connection_ owns it
   std::shared_ptr<Connection> connection_;
   LoginRenewal login_renewal_;
   std::vector<Reply> replies_;

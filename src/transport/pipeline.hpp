@@ -30,6 +30,7 @@
 #include "transport/connector.hpp"
 #include "transport/round_trip.hpp"
 #include "transport/script_preload.hpp"
+#include "transport/tls_context.hpp"
 #include "transport/yields.hpp"
 #include "values/endpoint.hpp"
 
@@ -43,13 +44,14 @@ class Pipeline final : private ConnectionMachine::Driver {
 
   /// The objects that the connections of one client share; it outlives them.
   struct Shared {
-    /// Of `options` the timeouts and the observer are used. `scripts` must outlive it.
+    /// Of `options` the timeouts, TLS and the observer are used. `scripts` must outlive it.
     Shared(RedisClient& its_client, Endpoint its_endpoint, Login its_login, const ClientOptions& options,
            const ScriptList& script_list)
         : events(its_endpoint.name, options.observer),
           client(its_client),
           endpoint(std::move(its_endpoint)),
           login(std::move(its_login)),
+          tls(endpoint.is_encrypted ? std::make_unique<TlsContext>(options.tls, endpoint.host) : nullptr),
           connect_timeout(options.connect_timeout),
           command_timeout(options.command_timeout),
           scripts(std::make_shared<ScriptPreload>(script_list)) {}
@@ -64,6 +66,7 @@ class Pipeline final : private ConnectionMachine::Driver {
     RedisClient& client;  // passed to handlers
     const Endpoint endpoint;
     const Login login;
+    const std::unique_ptr<TlsContext> tls;  // null where the endpoint is not encrypted
     const std::chrono::milliseconds connect_timeout;
     const std::chrono::milliseconds command_timeout;
     const std::shared_ptr<ScriptPreload> scripts;

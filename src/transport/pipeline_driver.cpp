@@ -84,7 +84,8 @@ void Pipeline::establish(Lock& lock, Time until) {
   FinishedExchanges finished;
   if (!connector_) {
     if (!machine_.begin_connecting(now, finished)) return finish(lock, finished);
-    connector_ = std::make_unique<Connector>(shared_.endpoint, shared_.login, handshake_, shared_.connect_timeout, now);
+    connector_ = std::make_unique<Connector>(shared_.endpoint, shared_.login, shared_.tls.get(), handshake_,
+                                             shared_.connect_timeout, now);
   }
 
   auto progress = Connector::Progress::kPending;

@@ -41,6 +41,7 @@ constexpr std::array kMeanings{
     Meaning{Errc::kCrossSlot, Remedy::kSetUp, "the keys lie in different slots of a Redis Cluster (CROSSSLOT)"},
     Meaning{Errc::kUnknownCommand, Remedy::kSetUp,
             "Redis has no such command, or it was renamed (ERR unknown command)"},
+    Meaning{Errc::kTlsFailed, Remedy::kSetUp, "no TLS connection to Redis"},
 };
 
 const Meaning* meaning_of(int code) noexcept {
@@ -162,7 +163,8 @@ void throw_failure(Failure failure) {
     case Errc::kConnectFailed:
     case Errc::kConnectionLost:
     case Errc::kOverloaded:
-    case Errc::kProtocol: throw ConnectionError{std::move(failure)};
+    case Errc::kProtocol:
+    case Errc::kTlsFailed: throw ConnectionError{std::move(failure)};
     default: throw ServerError{std::move(failure)};
   }
 }

@@ -1,5 +1,6 @@
-// The behaviour of a limiter, as one set of tests in four settings: over memory:// and over a real redis-server, with
-// either admission. The clock advances only when a test moves it, so no window ends during a test.
+// The behaviour of a limiter, as one set of tests in six settings: over memory://, over a real redis-server and over
+// one that speaks TLS, with either admission. The clock advances only when a test moves it, so no window ends during a
+// test.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -31,16 +32,27 @@ using namespace std::chrono_literals;
 using ::testing::IsEmpty;
 using testing::ManualClock;
 using testing::RedisServer;
+using testing::TlsCertificates;
 using ::testing::Values;
 
-enum class Store { kMemory, kRedis };
+enum class Store { kMemory, kRedis, kTls };
 
-/// One client on one store; the whole suite shares one redis-server, and each test leaves it empty.
+/// One client on one store; the whole suite shares one redis-server of each kind, and each test leaves it empty.
 class StoreTest : public ::testing::Test {
  protected:
-  static void TearDownTestSuite() { server_.reset(); }
+  static void TearDownTestSuite() {
+    server_.reset();
+    tls_server_.reset();
+    certificates_.reset();
+  }
 
-  static RedisServer& server() {
+  /// The server of the store in use.
+  [[nodiscard]] RedisServer& server() const {
+    if (store_ == Store::kTls) {
+      if (!certificates_) certificates_ = std::make_unique<TlsCertificates>();
+      if (!tls_server_) tls_server_ = std::make_unique<RedisServer>(*certificates_);
+      return *tls_server_;
+    }
     if (!server_) server_ = std::make_unique<RedisServer>();
     return *server_;
   }
@@ -52,7 +64,7 @@ class StoreTest : public ::testing::Test {
 
   // Every key that any test leaves must expire.
   void TearDown() override {
-    if (store_ != Store::kRedis || !client_) return;
+    if (store_ == Store::kMemory || !client_) return;
     let_posts_arrive();
     client_.reset();
     EXPECT_THAT(server().keys_without_ttl(), IsEmpty());
@@ -61,8 +73,8 @@ class StoreTest : public ::testing::Test {
 
   /// On the same server, but for memory://, where each client is a store of its own.
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const {
-    return store_ == Store::kRedis ? connect(server().url(), {.connect_timeout = 5s, .command_timeout = 5s})
-                                   : connect("memory://");
+    if (store_ == Store::kMemory) return connect("memory://");
+    return connect(server().url(), {.connect_timeout = 5s, .command_timeout = 5s});
   }
 
   [[nodiscard]] RateLimitConfig config(std::int64_t limit, Admission admission) const {
@@ -91,12 +103,21 @@ class StoreTest : public ::testing::Test {
 
  private:
   static inline std::unique_ptr<RedisServer> server_;
+  static inline std::unique_ptr<TlsCertificates> certificates_;
+  static inline std::unique_ptr<RedisServer> tls_server_;
   Store store_ = Store::kMemory;
 };
 
 using Setting = std::tuple<Store, Admission>;
 
-std::string name_of(Store store) { return store == Store::kRedis ? "Redis" : "Memory"; }
+std::string name_of(Store store) {
+  switch (store) {
+    case Store::kMemory: return "Memory";
+    case Store::kRedis: return "Redis";
+    case Store::kTls: return "Tls";
+  }
+  throw std::logic_error("no such store");
+}
 std::string name_of(Admission admission) { return admission == Admission::kAtomic ? "Atomic" : "Pipelined"; }
 
 class LimiterBehaviour : public StoreTest, public ::testing::WithParamInterface<Setting> {
@@ -109,7 +130,7 @@ class LimiterBehaviour : public StoreTest, public ::testing::WithParamInterface<
 };
 
 INSTANTIATE_TEST_SUITE_P(On, LimiterBehaviour,
-                         ::testing::Combine(Values(Store::kMemory, Store::kRedis),
+                         ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kTls),
                                             Values(Admission::kPipelined, Admission::kAtomic)),
                          [](const auto& setting) {
                            return name_of(std::get<Store>(setting.param)) + name_of(std::get<Admission>(setting.param));
@@ -761,7 +782,7 @@ class OperationIds : public StoreTest, public ::testing::WithParamInterface<Stor
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(On, OperationIds, Values(Store::kMemory, Store::kRedis),
+INSTANTIATE_TEST_SUITE_P(On, OperationIds, Values(Store::kMemory, Store::kRedis, Store::kTls),
                          [](const auto& store) { return name_of(store.param); });
 
 TEST_P(OperationIds, ARepeatedOperationIsChargedOnceAndAnsweredAsTheFirstTime) {
