@@ -70,8 +70,9 @@ class Node::ExclusiveUse {
   Slot* slot_ = nullptr;
 };
 
-Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts)
-    : shared_(client, std::move(endpoint), std::move(login), options, scripts),
+Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts,
+           std::unique_ptr<ConnectionSource> source)
+    : shared_(client, std::move(endpoint), std::move(login), options, scripts, std::move(source)),
       maintenance_(shared_, Handshake::kAlways, Pipeline::Use::kMaintenance),
       service_thread_([this] { return service(); }) {
   slots_.emplace_back(shared_, Handshake::kAsNeeded);

@@ -32,9 +32,10 @@ class Node {
   /// Connections for calls; one more is made for maintenance when needed.
   static constexpr std::size_t kConnections = 4;
 
-  /// `client` is passed to handlers. It and `scripts` must outlive the node. Of `options` the timeouts and the observer
-  /// are used.
-  Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts);
+  /// `client` is passed to handlers. It and `scripts` must outlive the node. Of `options` the timeouts, TLS and the
+  /// observer are used. With a `source` connections come from it, and only the endpoint's name is used, in messages.
+  Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts,
+       std::unique_ptr<ConnectionSource> source = nullptr);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 

@@ -27,6 +27,7 @@
 #include "transport/client_events.hpp"
 #include "transport/connection.hpp"
 #include "transport/connection_machine.hpp"
+#include "transport/connection_source.hpp"
 #include "transport/connector.hpp"
 #include "transport/round_trip.hpp"
 #include "transport/script_preload.hpp"
@@ -44,9 +45,10 @@ class Pipeline final : private ConnectionMachine::Driver {
 
   /// The objects that the connections of one client share; it outlives them.
   struct Shared {
-    /// Of `options` the timeouts, TLS and the observer are used. `scripts` must outlive it.
+    /// Of `options` the timeouts, TLS and the observer are used. `scripts` must outlive it. Connections come from
+    /// `its_source` where there is one; of `its_endpoint` only the name is used then.
     Shared(RedisClient& its_client, Endpoint its_endpoint, Login its_login, const ClientOptions& options,
-           const ScriptList& script_list)
+           const ScriptList& script_list, std::unique_ptr<ConnectionSource> its_source)
         : events(its_endpoint.name, options.observer),
           client(its_client),
           endpoint(std::move(its_endpoint)),
@@ -54,7 +56,13 @@ class Pipeline final : private ConnectionMachine::Driver {
           tls(endpoint.is_encrypted ? std::make_unique<TlsContext>(options.tls, endpoint.host) : nullptr),
           connect_timeout(options.connect_timeout),
           command_timeout(options.command_timeout),
-          scripts(std::make_shared<ScriptPreload>(script_list)) {}
+          scripts(std::make_shared<ScriptPreload>(script_list)),
+          source(std::move(its_source)) {}
+
+    [[nodiscard]] std::unique_ptr<PendingConnection> begin_connecting(Handshake handshake, Time now) const {
+      if (source) return source->begin(handshake, now);
+      return std::make_unique<Connector>(endpoint, login, tls.get(), handshake, connect_timeout, now);
+    }
 
     /// Notes that a connection's credentials are to be renewed at `due`.
     void note_login_due(Time due) noexcept {
@@ -70,7 +78,8 @@ class Pipeline final : private ConnectionMachine::Driver {
     const std::chrono::milliseconds connect_timeout;
     const std::chrono::milliseconds command_timeout;
     const std::shared_ptr<ScriptPreload> scripts;
-    std::atomic<Time> login_due{Time::max()};  // when renew_login() should be called on all connections
+    std::atomic<Time> login_due{Time::max()};        // when renew_login() should be called on all connections
+    const std::unique_ptr<ConnectionSource> source;  // null: connections go to the endpoint
   };
 
   Pipeline(Shared& shared, Handshake handshake, Use use = Use::kCalls);
@@ -183,11 +192,11 @@ class Pipeline final : private ConnectionMachine::Driver {
 
   std::mutex mutex_;  // guards all members below, except those marked as the driver's
   ConnectionMachine machine_;
-  const void* driver_ = nullptr;            // the driver's exchange, or its DriverScope when it has none
-  std::shared_ptr<Connection> connection_;  // null exactly while the machine is not connected
-  std::unique_ptr<Connector> connector_;    // the driver's, used without the lock
-  std::size_t handling_ = 0;                // detached exchanges that have ended and whose handlers have not returned
-  Time last_read_ = Time::min();            // when a thread last tried to read replies
+  const void* driver_ = nullptr;                  // the driver's exchange, or its DriverScope when it has none
+  std::shared_ptr<Connection> connection_;        // null exactly while the machine is not connected
+  std::unique_ptr<PendingConnection> connector_;  // the driver's, used without the lock
+  std::size_t handling_ = 0;      // detached exchanges that have ended and whose handlers have not returned
+  Time last_read_ = Time::min();  // when a thread last tried to read replies
   RoundTrip round_trip_;
   std::vector<Reply> replies_;  // the driver's, without the lock
   bool has_ended_ = false;

@@ -84,11 +84,10 @@ void Pipeline::establish(Lock& lock, Time until) {
   FinishedExchanges finished;
   if (!connector_) {
     if (!machine_.begin_connecting(now, finished)) return finish(lock, finished);
-    connector_ = std::make_unique<Connector>(shared_.endpoint, shared_.login, shared_.tls.get(), handshake_,
-                                             shared_.connect_timeout, now);
+    connector_ = shared_.begin_connecting(handshake_, now);
   }
 
-  auto progress = Connector::Progress::kPending;
+  auto progress = PendingConnection::Progress::kPending;
   lock.unlock();
   try {
     progress = connector_->advance(until);
@@ -100,8 +99,8 @@ void Pipeline::establish(Lock& lock, Time until) {
   lock.lock();
 
   switch (progress) {
-    case Connector::Progress::kPending: return;
-    case Connector::Progress::kConnected:
+    case PendingConnection::Progress::kPending: return;
+    case PendingConnection::Progress::kConnected:
       connection_ = connector_->take_connection();
       last_read_ = SteadyClock::now();
       round_trip_.reset();
@@ -110,7 +109,7 @@ void Pipeline::establish(Lock& lock, Time until) {
       connector_.reset();
       count(ClientEvents::kConnects);
       return report(EventKind::kConnected);
-    case Connector::Progress::kFailed:
+    case PendingConnection::Progress::kFailed:
       const Failure failure = detail::copy_of(connector_->failure());
       connector_.reset();
       machine_.connect_failed(failure, SteadyClock::now(), finished);
