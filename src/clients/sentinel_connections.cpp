@@ -46,6 +46,7 @@ class SentinelConnections::Attempt final : public PendingConnection {
   }
 
   std::shared_ptr<Connection> take_connection() noexcept override { return std::move(connection_); }
+  const LoginRenewal& login() const noexcept override { return login_; }
   const Failure& failure() const noexcept override { return search_.failure(); }
 
  private:
@@ -81,7 +82,9 @@ class SentinelConnections::Attempt final : public PendingConnection {
     const Reply reply = connector_->inquiry_reply();
     if (search_.action() == Action::kAskSentinel) return search_.sentinel_answered(reply);
     search_.primary_answered(reply);
-    if (search_.action() == Action::kFound) connection_ = connector_->take_connection();
+    if (search_.action() != Action::kFound) return;
+    login_ = connector_->login();
+    connection_ = connector_->take_connection();
   }
 
   void take_failure() {
@@ -100,6 +103,7 @@ class SentinelConnections::Attempt final : public PendingConnection {
   std::shared_ptr<TlsContext> tls_;  // of connector_
   std::unique_ptr<Connector> connector_;
   std::shared_ptr<Connection> connection_;
+  LoginRenewal login_;  // of connection_
 };
 
 SentinelConnections::SentinelConnections(Url url, const ClientOptions& options)

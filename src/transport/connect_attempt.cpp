@@ -36,11 +36,8 @@ void ConnectAttempt::not_opened(std::string why) {
 
 std::string ConnectAttempt::handshake(const std::optional<Credentials>& credentials) {
   std::string bytes;
-  if (credentials && credentials->username.empty()) {
-    append_resp(bytes, {"AUTH", credentials->password});
-    ++expected_answers_;
-  } else if (credentials) {
-    append_resp(bytes, {"AUTH", credentials->username, credentials->password});
+  if (credentials) {
+    append_auth(bytes, *credentials);
     ++expected_answers_;
   }
   if (login_.database != 0) {

@@ -9,6 +9,7 @@
 #include "tollgate/error.hpp"
 #include "transport/connect_attempt.hpp"
 #include "transport/connection.hpp"
+#include "transport/login_renewal.hpp"
 
 namespace tollgate::inline v0 {
 
@@ -29,7 +30,9 @@ class PendingConnection {
   [[nodiscard]] virtual Progress advance(Time until) = 0;
 
   [[nodiscard]] virtual std::shared_ptr<Connection> take_connection() noexcept = 0;  ///< after kConnected
-  [[nodiscard]] virtual const Failure& failure() const noexcept = 0;                 ///< after kFailed
+  /// When the credentials that were sent are to be renewed; after kConnected.
+  [[nodiscard]] virtual const LoginRenewal& login() const noexcept = 0;
+  [[nodiscard]] virtual const Failure& failure() const noexcept = 0;  ///< after kFailed
 };
 
 /// Begins attempts to connect to the server of its choice. Thread safety: all of it.

@@ -10,6 +10,7 @@
 #include "transport/connect_attempt.hpp"
 #include "transport/connection.hpp"
 #include "transport/connection_source.hpp"
+#include "transport/login_renewal.hpp"
 #include "transport/open_socket.hpp"
 #include "transport/resolution.hpp"
 #include "transport/tls_context.hpp"
@@ -28,6 +29,7 @@ class Connector final : public PendingConnection {
   [[nodiscard]] std::shared_ptr<Connection> take_connection() noexcept override { return std::move(connection_); }
   [[nodiscard]] const Failure& failure() const noexcept override { return attempt_.failure(); }
 
+  [[nodiscard]] const LoginRenewal& login() const noexcept override { return login_renewal_; }
   /// The reply to Login::inquiry, once connected.
   [[nodiscard]] const Reply& inquiry_reply() const noexcept { return attempt_.inquiry_reply(); }
 
@@ -47,6 +49,7 @@ class Connector final : public PendingConnection {
   std::unique_ptr<OpenSocket> socket_;  // until a stream owns it
   std::unique_ptr<TlsStream> secured_;  // until connection_ owns it
   std::shared_ptr<Connection> connection_;
+  LoginRenewal login_renewal_;
   std::vector<Reply> replies_;
   bool is_paused_ = false;  // the caller's deadline passed before the outcome
 };

@@ -102,10 +102,11 @@ void Pipeline::establish(Lock& lock, Time until) {
     case PendingConnection::Progress::kPending: return;
     case PendingConnection::Progress::kConnected:
       connection_ = connector_->take_connection();
-      connector_.reset();
       last_read_ = SteadyClock::now();
       round_trip_.reset();
-      machine_.connected(last_read_, connection_->has_answered);
+      machine_.connected(last_read_, connection_->has_answered, connector_->login());
+      shared_.note_login_due(machine_.login_due());
+      connector_.reset();
       count(ClientEvents::kConnects);
       return report(EventKind::kConnected);
     case PendingConnection::Progress::kFailed:
@@ -161,12 +162,17 @@ void Pipeline::circuit_opened(const Failure& why) noexcept {
 
 void Pipeline::circuit_closed() noexcept { report(EventKind::kCircuitClosed); }
 
+void Pipeline::login_refused(const Failure& why, Time again_at, bool is_first) noexcept {
+  if (is_first) report(EventKind::kCredentialsRefused, why);
+  shared_.note_login_due(again_at);
+}
+
 void Pipeline::report(EventKind kind, const Failure& failure) noexcept {
-  if (is_primary_.load(std::memory_order_relaxed)) shared_.events.report(kind, failure);
+  if (!has_ended_ && is_primary_.load(std::memory_order_relaxed)) shared_.events.report(kind, failure);
 }
 
 void Pipeline::count(ClientEvents::Counter counter) noexcept {
-  if (is_primary_.load(std::memory_order_relaxed)) shared_.events.count(counter);
+  if (!has_ended_ && is_primary_.load(std::memory_order_relaxed)) shared_.events.count(counter);
 }
 
 /// Sends pending exchanges, including those that other threads add meanwhile and that must be sent at once.
