@@ -15,9 +15,9 @@
 ///     ca_file=  ca_path=  cert_file=  key_file=  server_name=    with TLS: those of TlsOptions
 ///     sentinel_user=  sentinel_password=              with +sentinel: to log in at the sentinels
 ///
-/// An IPv6 address stands in [ ]. Parts are percent-encoded where they hold one of / ? # @ % , and & + stays a plus.
+/// An IPv6 address stands in [ ]. Parts are percent-encoded where they hold one of / ? # @ % or, in the query, &.
 /// AUTH is sent where there is a password: `user:@` has an empty one, `user@` and `:@` have none.
-/// TLS, Sentinel and Cluster are refused by this build.
+/// Which URL leads to which managed Redis: docs/topologies.md.
 /// Thread safety: both functions may be called from every thread; so may the clients that they return.
 #pragma once
 

@@ -67,7 +67,9 @@ std::vector<std::string> with_tls(const TlsCertificates& certificates, std::vect
   const TlsCertificates::Pair& server = certificates.server();
   std::vector<std::string> all{"--tls-cert-file",    server.cert_file,       "--tls-key-file",     server.key_file,
                                "--tls-ca-cert-file", certificates.ca_file(), "--tls-auth-clients", "no"};
-  all.insert(all.end(), arguments.begin(), arguments.end());
+  const bool has_file = !arguments.empty() && !arguments.front().starts_with("--");
+  all.insert(has_file ? all.begin() : all.end(), arguments.begin(), arguments.begin() + (has_file ? 1 : 0));
+  all.insert(all.end(), arguments.begin() + (has_file ? 1 : 0), arguments.end());
   return all;
 }
 

@@ -28,6 +28,7 @@ class RedisSentinels {
     std::chrono::milliseconds down_after{500};       ///< a primary silent for longer counts as down
     std::string sentinel_password = {};              ///< of the sentinels' default user; empty = none
     std::vector<std::string> server_arguments = {};  ///< of the primary and the replicas
+    const TlsCertificates* certificates = nullptr;   ///< with them all speak TLS alone; they must outlive the object
   };
 
   /// Returns when the replicas are in step and the sentinels see them and each other.
@@ -37,7 +38,8 @@ class RedisSentinels {
   RedisSentinels& operator=(const RedisSentinels&) = delete;
   ~RedisSentinels();
 
-  /// redis+sentinel://127.0.0.1:<port>,…/<service>, with ?sentinel_password where there is one.
+  /// redis+sentinel://127.0.0.1:<port>,…/<service>, with ?sentinel_password where there is one; with TLS
+  /// rediss+sentinel://… and ?ca_file.
   [[nodiscard]] std::string url() const;
   [[nodiscard]] static std::string service() { return "tollgate-test"; }
 
@@ -59,6 +61,7 @@ class RedisSentinels {
   void wait_until_replica(const RedisServer& server, std::chrono::milliseconds timeout = std::chrono::seconds{30});
 
  private:
+  void start(std::deque<RedisServer>& group, std::vector<std::string> arguments);
   void start_sentinel(std::size_t index);
   void wait_until_complete();
 
