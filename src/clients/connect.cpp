@@ -68,7 +68,6 @@ struct EndClient {
 
 std::shared_ptr<RedisClient> make_client(const Url& url, const ClientOptions& options) {
   if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>(options.clock);
-  if (url.topology() == Topology::kSentinel) refuse(url, "Sentinel");
   if (url.topology() == Topology::kCluster) refuse(url, "Cluster");
   return {new StandaloneClient{url, options}, EndClient{}};
 }

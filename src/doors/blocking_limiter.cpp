@@ -86,9 +86,10 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
                                 LimiterEvents::Period period) noexcept {
   using decisions::Effects;
   const Effects& effects = pending.effects;
-  if (pending.outcome->failure) {
+  const bool was_asked = effects.asked != Effects::Asked::kNothing;
+  if (pending.outcome->failure && (was_asked || pending.is_record)) {
     note_failure(pending, period);
-  } else if (effects.asked != Effects::Asked::kNothing) {
+  } else if (was_asked) {
     events_->answered(effects.asked, period);
   }
   if (effects.in_doubt) counters_->count_in_doubt(pending.request.tokens);
@@ -100,12 +101,11 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
 
 void BlockingLimiter::note_failure(const PendingRequest& pending, LimiterEvents::Period period) noexcept {
   const Failure& failure = *pending.outcome->failure;
-  if (is_misconfiguration(failure.code)) {
-    counters_->count_misconfigured();
-    events_->misconfigured(failure);
-  }
+  const bool is_set_up = is_misconfiguration(failure.code);
+  if (is_set_up) events_->misconfigured(failure);
   if (!pending.is_record) events_->failed(pending.effects.asked, period, failure);
-  if (!is_misconfiguration(failure.code)) return;
+  if (!is_set_up) return;
+  counters_->count_misconfigured();
   if (failure.code == Errc::kWrongType) return;  // it concerns one user's counter only
   setup_fault_in_.store(decisions::window_at(pending.request.now).number, std::memory_order_relaxed);
   setup_fault_.store(failure.code.value(), std::memory_order_relaxed);

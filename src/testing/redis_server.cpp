@@ -215,7 +215,9 @@ void RedisServer::start_on(std::uint16_t port) {
                                 "&*",
                                 "+@all"};
   if (!is_plain) line.insert(line.end(), {"--tls-port", std::to_string(port)});
-  line.insert(line.end(), arguments_.begin(), arguments_.end());
+  const bool has_file = !arguments_.empty() && !arguments_.front().starts_with("--");
+  if (has_file) line.insert(line.begin() + 1, arguments_.front());
+  line.insert(line.end(), arguments_.begin() + (has_file ? 1 : 0), arguments_.end());
   pid_ = start_child(line, directory_, directory_ + "/log");
   port_ = port;
 }

@@ -36,15 +36,16 @@ void ConnectAttempt::not_opened(std::string why) {
 
 std::string ConnectAttempt::handshake(const std::optional<Credentials>& credentials) {
   std::string bytes;
-  if (credentials && credentials->username.empty()) {
-    append_resp(bytes, {"AUTH", credentials->password});
-    ++expected_answers_;
-  } else if (credentials) {
-    append_resp(bytes, {"AUTH", credentials->username, credentials->password});
+  if (credentials) {
+    append_auth(bytes, *credentials);
     ++expected_answers_;
   }
   if (login_.database != 0) {
     append_resp(bytes, {"SELECT", std::to_string(login_.database)});
+    ++expected_answers_;
+  }
+  if (!login_.inquiry.empty()) {
+    bytes += login_.inquiry;
     ++expected_answers_;
   }
   if (expected_answers_ == 0 && handshake_ == Handshake::kAlways) {
@@ -60,7 +61,8 @@ void ConnectAttempt::no_credentials() { fail({Errc::kConnectFailed, false, "the 
 
 void ConnectAttempt::answered(std::span<const Reply> replies) {
   for (const Reply& reply : replies) {
-    if (reply.is_error()) {
+    const bool answers_inquiry = !login_.inquiry.empty() && answers_.size() + 1 == expected_answers_;
+    if (reply.is_error() && !answers_inquiry) {
       Failure failure = failure_from_error_reply(reply.text());
       failure.detail = "AUTH or SELECT was refused";
       return fail(std::move(failure));

@@ -56,6 +56,8 @@ class ConnectAttempt {
   /// When to call timed_out() unless the action has an outcome.
   [[nodiscard]] Time deadline() const noexcept { return action_ == Action::kAwaitOpen ? address_deadline_ : deadline_; }
   [[nodiscard]] const SocketAddress& address() const noexcept { return addresses_[address_]; }
+  /// The reply to Login::inquiry, perhaps an error; once connected.
+  [[nodiscard]] const Reply& inquiry_reply() const noexcept { return answers_.back(); }
   [[nodiscard]] bool has_answered() const noexcept { return !answers_.empty(); }
   [[nodiscard]] const Failure& failure() const noexcept { return failure_; }
 

@@ -121,8 +121,10 @@ void Connector::secure(Time until) {
 void Connector::log_in() {
   std::optional<Credentials> credentials = login_.fixed;
   if (login_.credentials) {
+    const auto asked_at = std::chrono::steady_clock::now();
     try {
       credentials = login_.credentials();
+      login_renewal_ = {asked_at, credentials->valid_for};
     } catch (...) {  // the exception's text may contain a secret, so it is dropped
       return attempt_.no_credentials();
     }

@@ -9,6 +9,8 @@
 
 #include "transport/connect_attempt.hpp"
 #include "transport/connection.hpp"
+#include "transport/connection_source.hpp"
+#include "transport/login_renewal.hpp"
 #include "transport/open_socket.hpp"
 #include "transport/resolution.hpp"
 #include "transport/tls_context.hpp"
@@ -16,22 +18,20 @@
 
 namespace tollgate::inline v0 {
 
-class Connector {
+class Connector final : public PendingConnection {
  public:
-  using Time = ConnectAttempt::Time;
-  enum class Progress : std::uint8_t { kPending, kConnected, kFailed };
-
   /// `endpoint`, `login` and `tls` must outlive the connector; `tls` is null where the endpoint is not encrypted.
   Connector(const Endpoint& endpoint, const Login& login, TlsContext* tls, Handshake handshake,
             std::chrono::milliseconds timeout, Time now)
       : endpoint_(endpoint), login_(login), tls_(tls), attempt_(endpoint, login, handshake, timeout, now) {}
 
-  /// Continues until there is an outcome, at most until `until`; then returns kPending. Throws std::bad_alloc; then the
-  /// connector must be discarded.
-  [[nodiscard]] Progress advance(Time until);
+  [[nodiscard]] Progress advance(Time until) override;
+  [[nodiscard]] std::shared_ptr<Connection> take_connection() noexcept override { return std::move(connection_); }
+  [[nodiscard]] const Failure& failure() const noexcept override { return attempt_.failure(); }
 
-  [[nodiscard]] std::shared_ptr<Connection> take_connection() noexcept { return std::move(connection_); }
-  [[nodiscard]] const Failure& failure() const noexcept { return attempt_.failure(); }
+  [[nodiscard]] const LoginRenewal& login() const noexcept override { return login_renewal_; }
+  /// The reply to Login::inquiry, once connected.
+  [[nodiscard]] const Reply& inquiry_reply() const noexcept { return attempt_.inquiry_reply(); }
 
  private:
   void resolve(Time until);
@@ -49,6 +49,7 @@ class Connector {
   std::unique_ptr<OpenSocket> socket_;  // until a stream owns it
   std::unique_ptr<TlsStream> secured_;  // until connection_ owns it
   std::shared_ptr<Connection> connection_;
+  LoginRenewal login_renewal_;
   std::vector<Reply> replies_;
   bool is_paused_ = false;  // the caller's deadline passed before the outcome
 };

@@ -194,8 +194,9 @@ void TcpGate::run() {
         request_bytes_left_ = reply_bytes_left_ = kUnlimited;
         ++cuts_;
       }
-      links_.remove_if([](const Link& link) {
+      links_.remove_if([this](const Link& link) {
         if (!link.ended || !link.replies.chunks.empty()) return false;
+        ++ended_connections_;
         ::close(link.client);
         ::close(link.server);
         return true;

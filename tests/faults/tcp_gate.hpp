@@ -93,6 +93,8 @@ class TcpGate {
   }
 
   [[nodiscard]] int connections() const { return connections_; }
+  /// How many of them have ended.
+  [[nodiscard]] int ended_connections() const { return ended_connections_; }
   /// How often all connections were reset on demand.
   [[nodiscard]] int cuts() const { return cuts_; }
   /// How many connections close_on() closed.
@@ -145,6 +147,7 @@ class TcpGate {
   int wake_[2] = {-1, -1};
   std::atomic<bool> stop_{false};
   std::atomic<int> connections_{0};
+  std::atomic<int> ended_connections_{0};
   std::atomic<int> cuts_{0};
   std::atomic<int> turns_{0};
   std::atomic<int> closed_on_word_{0};

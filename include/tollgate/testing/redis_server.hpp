@@ -26,7 +26,8 @@ namespace tollgate::inline v0::testing {
 class RedisServer {
  public:
   /// Starts `redis-server` from the environment variable TOLLGATE_REDIS_SERVER or else from PATH, and waits until it
-  /// answers PING. `arguments` follow the default ones and override them: {"--appendonly", "yes"}.
+  /// answers PING. `arguments` follow the default ones and override them: {"--appendonly", "yes"}. A first one
+  /// without -- is a configuration file.
   /// Throws std::runtime_error with the reason and the end of the server's log when it is not up within 10 s.
   explicit RedisServer(std::vector<std::string> arguments = {});
 
