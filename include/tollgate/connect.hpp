@@ -17,7 +17,7 @@
 ///
 /// An IPv6 address stands in [ ]. Parts are percent-encoded where they hold one of / ? # @ % , and & + stays a plus.
 /// AUTH is sent where there is a password: `user:@` has an empty one, `user@` and `:@` have none.
-/// TLS, Sentinel and Cluster are refused by this build.
+/// Sentinel and Cluster are refused by this build.
 /// Thread safety: both functions may be called from every thread; so may the clients that they return.
 #pragma once
 
