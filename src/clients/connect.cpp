@@ -6,6 +6,7 @@
 #include <stdexcept>
 #include <utility>
 
+#include "clients/cluster_client.hpp"
 #include "clients/memory_client.hpp"
 #include "clients/shared_clients.hpp"
 #include "clients/standalone_client.hpp"
@@ -48,7 +49,7 @@ ClientOptions checked(ClientOptions options, const Url& url) {
 /// Destroys a client, which waits for its posts. Where the last owner must not block, another thread does this; where
 /// none can be started, the calling thread.
 struct EndClient {
-  void operator()(StandaloneClient* client) const noexcept {
+  void operator()(RedisClient* client) const noexcept {
     if (!detail::NonBlockingRelease::active()) {
       delete client;
       return;
@@ -60,15 +61,9 @@ struct EndClient {
   }
 };
 
-[[noreturn]] void refuse(const Url& url, const char* feature) {
-  throw std::invalid_argument(
-      fmt::format("tollgate: url is {}, but this build has no {}; its scheme must be redis, unix or memory",
-                  url.to_string(), feature));
-}
-
 std::shared_ptr<RedisClient> make_client(const Url& url, const ClientOptions& options) {
   if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>(options.clock);
-  if (url.topology() == Topology::kCluster) refuse(url, "Cluster");
+  if (url.topology() == Topology::kCluster) return {new ClusterClient{url, options}, EndClient{}};
   return {new StandaloneClient{url, options}, EndClient{}};
 }
 

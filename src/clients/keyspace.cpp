@@ -138,7 +138,10 @@ Reply Keyspace::execute(const Command& command) {
     case Operation::kUnlink: return unlink(command.key);
     case Operation::kScan: return scan(command.key);
     case Operation::kPing: return Reply::status("PONG");
-    case Operation::kScript: break;  // run by script_twins.hpp
+    case Operation::kScript:  // run by script_twins.hpp
+    case Operation::kAsking:
+    case Operation::kClusterShards:
+    case Operation::kClusterSlots: break;
   }
   return Reply::error("ERR unknown command");
 }

@@ -36,8 +36,13 @@ class UnderWay {
 
 bool is_maintenance(const CommandBatch& batch) {
   for (std::size_t i = 0; i < batch.size(); ++i) {
-    const Operation operation = batch[i].operation;
-    if (operation == Operation::kScan || operation == Operation::kUnlink) return true;
+    switch (batch[i].operation) {
+      case Operation::kScan:
+      case Operation::kUnlink:
+      case Operation::kClusterShards:
+      case Operation::kClusterSlots: return true;
+      default: break;
+    }
   }
   return false;
 }
@@ -80,10 +85,9 @@ Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOpti
   primary().pipeline.set_primary(true);
 }
 
-void Node::close() {
+void Node::close(Time deadline) {
   service_thread_.stop();
   post_deferred(Time::max());  // a last attempt for each
-  const Time deadline = SteadyClock::now() + shared_.command_timeout;
   drain(deadline);
   maintenance_.close();
   for (Slot& slot : slots_) {
@@ -358,6 +362,21 @@ void Node::post_deferred(Time now) {
     }
   }
   is_posting_.store(false, std::memory_order_release);
+}
+
+std::optional<ExchangeQueue::Post> Node::take_pending_post() {
+  for (Slot& slot : slots_) {
+    if (auto post = slot.pipeline.take_pending_post()) return post;
+  }
+  return std::nullopt;
+}
+
+void Node::disconnect_if_idle(const char* why) noexcept {
+  if (calls_.load(std::memory_order_relaxed) > 0) return;
+  for (Slot& slot : slots_) {
+    if (!slot.pipeline.has_detached()) slot.pipeline.give_up_connection(why);
+  }
+  maintenance_.give_up_connection(why);
 }
 
 ClientStats Node::stats() const noexcept {

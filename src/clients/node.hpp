@@ -11,6 +11,7 @@
 /// Thread safety: every public function may be called from all threads.
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstddef>
@@ -49,9 +50,25 @@ class Node {
   [[nodiscard]] Failure script_refusal() const { return shared_.scripts->refusal(); }
   [[nodiscard]] ClientStats stats() const noexcept;
 
-  /// Waits for posts and late replies, at most for the command timeout; those left then fail. Call it once, before the
-  /// client that is passed to handlers is destroyed; no function may be called afterwards.
-  void close();
+  /// Whether calls fail at once, because the server failed those before.
+  [[nodiscard]] bool circuit_is_open() noexcept { return primary().pipeline.circuit_is_open(); }
+  /// Whether a post has not been answered.
+  [[nodiscard]] bool has_posts_under_way() const noexcept {
+    return std::any_of(slots_.begin(), slots_.end(),
+                       [](const Slot& slot) { return slot.pipeline.has_posts_under_way(); });
+  }
+  /// Removes and returns a post of which no byte has been sent; nothing when there is none.
+  [[nodiscard]] std::optional<ExchangeQueue::Post> take_pending_post();
+
+  /// Closes the connections of a server that is used no more, unless calls or posts are under way there. The node can
+  /// be used again.
+  void disconnect_if_idle(const char* why) noexcept;
+
+  /// Waits for posts and late replies, at most until `deadline`; those left then fail. Call it once, before the client
+  /// that is passed to handlers is destroyed; no function may be called afterwards.
+  void close(Time deadline);
+  /// Likewise, at most for the command timeout.
+  void close() { close(std::chrono::steady_clock::now() + shared_.command_timeout); }
 
  private:
   struct Slot {

@@ -37,7 +37,9 @@ CommandBatch ResetScan::next_batch() {
 
 Failure ResetScan::read(const BatchResult& result) {
   const bool scanning = unlinking_ == 0;
-  if (!result.ok()) return scanning ? of_scan(result.failure) : result.failure;
+  if (const Failure& failure = ReplyRange{result}.failure(); failure.code) {
+    return scanning ? of_scan(failure) : failure;
+  }
   for (std::size_t i = 0; i < result.replies.size(); ++i) {
     if (!result.replies[i].is_error()) continue;
     Failure failure = failure_from_error_reply(result.replies[i].text(), scanning ? "SCAN" : "UNLINK");

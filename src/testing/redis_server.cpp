@@ -1,6 +1,5 @@
 #include "tollgate/testing/redis_server.hpp"
 
-#include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -12,7 +11,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <random>
 #include <sstream>
 #include <stdexcept>
 #include <system_error>
@@ -20,6 +18,7 @@
 #include <utility>
 
 #include "child_process.hpp"
+#include "free_port.hpp"
 #include "resp_connection.hpp"
 
 namespace tollgate::inline v0::testing {
@@ -62,25 +61,6 @@ std::string make_directory() {
     throw std::runtime_error("mkdtemp " + path + ": " + std::generic_category().message(errno));
   }
   return path;
-}
-
-/// Below the ports that Linux gives to outgoing connections: a client that retries a dead server there may be given the
-/// server's own port, and then talks to itself.
-std::uint16_t random_port() {
-  std::random_device random;
-  return static_cast<std::uint16_t>(std::uniform_int_distribution{12'000, 31'999}(random));
-}
-
-bool is_free(std::uint16_t port) {
-  const int descriptor = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (descriptor < 0) throw std::runtime_error("socket: " + std::generic_category().message(errno));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_port = htons(port);
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  const bool bound = ::bind(descriptor, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
-  ::close(descriptor);
-  return bound;
 }
 
 std::vector<std::string> with_tls(const TlsCertificates& certificates, std::vector<std::string> arguments) {

@@ -56,6 +56,9 @@ bool take_answer(const Command& command, Serial serial, Reply& reply) {
     case Operation::kUnlink: return is_zero_or_one(reply);
     case Operation::kScan: return reply.elements().size() == 2;
     case Operation::kScript: return take_signed_answer(serial, reply);
+    case Operation::kAsking: return reply.kind() == Kind::kStatus && reply.text() == "OK";
+    case Operation::kClusterShards:
+    case Operation::kClusterSlots: return reply.kind() == Kind::kArray;
     case Operation::kPing: return reply.kind() == Kind::kStatus && reply.text() == "PONG";
   }
   return false;

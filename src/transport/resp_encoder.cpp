@@ -78,6 +78,9 @@ void append_command(Out& out, const Command& command, Serial serial, ScriptForm 
     case Operation::kUnlink: return append_with_key("UNLINK");
     case Operation::kScript: return append_script(out, command, serial, form);
     case Operation::kPing: return append_words(out, {"PING"});
+    case Operation::kAsking: return append_words(out, {"ASKING"});
+    case Operation::kClusterShards: return append_words(out, {"CLUSTER", "SHARDS"});
+    case Operation::kClusterSlots: return append_words(out, {"CLUSTER", "SLOTS"});
     case Operation::kScan:
       append_header(out, '*', 6);
       append_bulk(out, "SCAN");
@@ -92,7 +95,13 @@ void append_command(Out& out, const Command& command, Serial serial, ScriptForm 
 
 template <class Out>
 void append_batch(Out& out, const CommandBatch& batch, Serial serial, ScriptForm form) {
-  for (std::size_t i = 0; i < batch.size(); ++i) append_command(out, batch[i], serial_of(serial, i), form);
+  bool is_asked = false;
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const Command command = batch[i];
+    // With its source: ASKING does not count for a script that is sent again after NOSCRIPT.
+    append_command(out, command, serial_of(serial, i), is_asked ? ScriptForm::kEval : form);
+    is_asked = command.operation == Operation::kAsking;
+  }
 }
 
 }  // namespace

@@ -8,12 +8,13 @@
 namespace tollgate::inline v0 {
 namespace {
 
-/// The code without texts, so that the replies of a healthy server cause no allocation.
+/// The code without texts, so that the replies of a healthy server cause no allocation. TRYAGAIN and "CLUSTERDOWN Hash
+/// slot not served" concern one slot of a Cluster.
 bool says_unable(const Reply& reply) noexcept {
   if (!reply.is_error()) return false;
   const std::string_view text = reply.text();
   for (const std::string_view word :
-       {"LOADING", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "READONLY", "MISCONF", "NOAUTH", "BUSY "}) {
+       {"LOADING", "MASTERDOWN", "CLUSTERDOWN The cluster", "READONLY", "MISCONF", "NOREPLICAS", "NOAUTH", "BUSY "}) {
     if (text.starts_with(word)) return true;
   }
   return false;

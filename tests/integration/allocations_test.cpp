@@ -17,6 +17,7 @@
 #include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
+#include "tollgate/testing/redis_cluster.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace {
@@ -124,6 +125,17 @@ TEST_P(Allocations, NoneForARememberedDenial) {
   ASSERT_TRUE(limiter.check_and_consume("user_42@example.com", 1'000'000));
   EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter.check_and_consume("user_42@example.com", 10)); }), 0U);
   EXPECT_EQ(limiter.consume("user_42@example.com", 10).source, Source::kLocal);
+}
+
+TEST_P(Allocations, NoneOnACluster) {
+  const testing::RedisCluster cluster;
+  RedisRateLimiter limiter{connect(cluster.url(), {.command_timeout = 5s}),
+                           {.max_tokens_per_minute = 1'000'000,
+                            .admission = GetParam(),
+                            .deny_memory = 0ms,
+                            .clock = std::make_shared<testing::ManualClock>()}};
+  EXPECT_EQ(counted([&] { ASSERT_TRUE(limiter.check_and_consume("user_42@example.com", 10)); }), 0U);
+  EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter.check_and_consume("user_42@example.com", 1'000'000)); }), 0U);
 }
 
 // A user's first request in a minute makes a key, and so allocates; those after it do not.

@@ -1,6 +1,6 @@
-// The behaviour of a limiter, as one set of tests in six settings: over memory://, over a real redis-server and over
-// one that speaks TLS, with either admission. The clock advances only when a test moves it, so no window ends during a
-// test.
+// The behaviour of a limiter, as one set of tests over memory://, a real redis-server, one that speaks TLS, the primary
+// that a real sentinel names, and a real Redis Cluster, with either admission. The clock advances only when a test
+// moves it, so no window ends during a test.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -23,6 +23,8 @@
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/print.hpp"
+#include "tollgate/testing/redis_cluster.hpp"
+#include "tollgate/testing/redis_sentinels.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace tollgate {
@@ -31,19 +33,24 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::IsEmpty;
 using testing::ManualClock;
+using testing::RedisCluster;
+using testing::RedisSentinels;
 using testing::RedisServer;
 using testing::TlsCertificates;
 using ::testing::Values;
 
-enum class Store { kMemory, kRedis, kTls };
+enum class Store { kMemory, kRedis, kTls, kSentinel, kCluster };
 
-/// One client on one store; the whole suite shares one redis-server of each kind, and each test leaves it empty.
+/// One client on one store; the whole suite shares one server or group of servers of each kind, and each test leaves
+/// them empty.
 class StoreTest : public ::testing::Test {
  protected:
   static void TearDownTestSuite() {
     server_.reset();
     tls_server_.reset();
     certificates_.reset();
+    sentinels_.reset();
+    cluster_.reset();
   }
 
   /// The server of the store in use.
@@ -53,8 +60,20 @@ class StoreTest : public ::testing::Test {
       if (!tls_server_) tls_server_ = std::make_unique<RedisServer>(*certificates_);
       return *tls_server_;
     }
+    if (store_ == Store::kSentinel) return sentinels().server(0);
     if (!server_) server_ = std::make_unique<RedisServer>();
     return *server_;
+  }
+
+  static RedisSentinels& sentinels() {
+    if (!sentinels_)
+      sentinels_ = std::make_unique<RedisSentinels>(RedisSentinels::Options{.replicas = 0, .sentinels = 1});
+    return *sentinels_;
+  }
+
+  static RedisCluster& cluster() {
+    if (!cluster_) cluster_ = std::make_unique<RedisCluster>();
+    return *cluster_;
   }
 
   void use(Store store) {
@@ -67,6 +86,10 @@ class StoreTest : public ::testing::Test {
     if (store_ == Store::kMemory || !client_) return;
     let_posts_arrive();
     client_.reset();
+    if (store_ == Store::kCluster) {
+      EXPECT_THAT(cluster().keys_without_ttl(), IsEmpty());
+      return cluster().flush();
+    }
     EXPECT_THAT(server().keys_without_ttl(), IsEmpty());
     server().command({"FLUSHALL"});
   }
@@ -74,7 +97,10 @@ class StoreTest : public ::testing::Test {
   /// On the same server, but for memory://, where each client is a store of its own.
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const {
     if (store_ == Store::kMemory) return connect("memory://");
-    return connect(server().url(), {.connect_timeout = 5s, .command_timeout = 5s});
+    const std::string url = store_ == Store::kCluster    ? cluster().url()
+                            : store_ == Store::kSentinel ? sentinels().url()
+                                                         : server().url();
+    return connect(url, {.connect_timeout = 5s, .command_timeout = 5s});
   }
 
   [[nodiscard]] RateLimitConfig config(std::int64_t limit, Admission admission) const {
@@ -105,6 +131,8 @@ class StoreTest : public ::testing::Test {
   static inline std::unique_ptr<RedisServer> server_;
   static inline std::unique_ptr<TlsCertificates> certificates_;
   static inline std::unique_ptr<RedisServer> tls_server_;
+  static inline std::unique_ptr<RedisSentinels> sentinels_;
+  static inline std::unique_ptr<RedisCluster> cluster_;
   Store store_ = Store::kMemory;
 };
 
@@ -115,6 +143,8 @@ std::string name_of(Store store) {
     case Store::kMemory: return "Memory";
     case Store::kRedis: return "Redis";
     case Store::kTls: return "Tls";
+    case Store::kSentinel: return "Sentinel";
+    case Store::kCluster: return "Cluster";
   }
   throw std::logic_error("no such store");
 }
@@ -130,7 +160,8 @@ class LimiterBehaviour : public StoreTest, public ::testing::WithParamInterface<
 };
 
 INSTANTIATE_TEST_SUITE_P(On, LimiterBehaviour,
-                         ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kTls),
+                         ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kSentinel,
+                                                   Store::kCluster),
                                             Values(Admission::kPipelined, Admission::kAtomic)),
                          [](const auto& setting) {
                            return name_of(std::get<Store>(setting.param)) + name_of(std::get<Admission>(setting.param));
@@ -782,7 +813,8 @@ class OperationIds : public StoreTest, public ::testing::WithParamInterface<Stor
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(On, OperationIds, Values(Store::kMemory, Store::kRedis, Store::kTls),
+INSTANTIATE_TEST_SUITE_P(On, OperationIds,
+                         Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kSentinel, Store::kCluster),
                          [](const auto& store) { return name_of(store.param); });
 
 TEST_P(OperationIds, ARepeatedOperationIsChargedOnceAndAnsweredAsTheFirstTime) {

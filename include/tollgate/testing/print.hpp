@@ -45,7 +45,7 @@ inline void PrintTo(Operation operation, std::ostream* out) { *out << name_of(op
 
 inline void PrintTo(const Command& command, std::ostream* out) {
   PrintTo(command.operation, out);
-  if (command.operation == Operation::kPing) return;
+  if (command.keys.empty() && command.script == nullptr) return;
   if (command.script != nullptr) *out << ' ' << command.script->name;
   for (std::size_t i = 0; i < command.keys.size(); ++i) {
     *out << ' ';

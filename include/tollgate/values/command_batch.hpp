@@ -19,13 +19,16 @@
 namespace tollgate::inline v0 {
 
 enum class Operation : std::uint8_t {
-  kGet,     ///< GET key
-  kIncrBy,  ///< INCRBY key integers[0]
-  kExpire,  ///< EXPIRE key integers[0], in seconds
-  kUnlink,  ///< UNLINK key
-  kScan,    ///< SCAN integers[0] MATCH key COUNT integers[1]; the cursor's 64 bits are unsigned
-  kScript,  ///< EVALSHA script, keys, integers
-  kPing,    ///< PING; names no key
+  kGet,            ///< GET key
+  kIncrBy,         ///< INCRBY key integers[0]
+  kExpire,         ///< EXPIRE key integers[0], in seconds
+  kUnlink,         ///< UNLINK key
+  kScan,           ///< SCAN integers[0] MATCH key COUNT integers[1]; the cursor's 64 bits are unsigned
+  kScript,         ///< EVALSHA script, keys, integers
+  kPing,           ///< PING; names no key
+  kAsking,         ///< ASKING; a Cluster's node then executes the next command on a slot that is being moved to it
+  kClusterShards,  ///< CLUSTER SHARDS
+  kClusterSlots,   ///< CLUSTER SLOTS
 };
 
 /// The first word of the command, as in `INCRBY`.
@@ -38,6 +41,9 @@ enum class Operation : std::uint8_t {
     case Operation::kScan: return "SCAN";
     case Operation::kScript: return "EVALSHA";
     case Operation::kPing: return "PING";
+    case Operation::kAsking: return "ASKING";
+    case Operation::kClusterShards: return "CLUSTER SHARDS";
+    case Operation::kClusterSlots: return "CLUSTER SLOTS";
   }
   return "a command";
 }
@@ -83,6 +89,9 @@ struct Command {
 class CommandBatch {
  public:
   void ping() { add(Operation::kPing, {}, {}); }
+  void asking() { add(Operation::kAsking, {}, {}); }
+  void cluster_shards() { add(Operation::kClusterShards, {}, {}); }
+  void cluster_slots() { add(Operation::kClusterSlots, {}, {}); }
   void get(std::string_view key) { add_on(Operation::kGet, key, {}); }
   void incr_by(std::string_view key, std::int64_t increment) { add_on(Operation::kIncrBy, key, {increment}); }
   void expire(std::string_view key, std::chrono::seconds ttl) { add_on(Operation::kExpire, key, {ttl.count()}); }

@@ -67,12 +67,22 @@ class TOLLGATE_EXPORT Reply {
 
 using Replies = detail::InlineVector<Reply, 2>;
 
+/// The failure of one command of a batch that was divided between servers.
+struct CommandFailure {
+  std::size_t command = 0;  ///< its index in the batch
+  Failure failure;
+};
+
 /// One reply per command, in order, or the failure because of which there are none; then `replies` is empty. An error
 /// reply is a reply, not a failure: the round trip was made.
 struct BatchResult {
   Replies replies;
-  Failure failure;
+  Failure failure = {};
+  /// The commands without a reply where others have one, because the client divided the batch between servers (a
+  /// Cluster); in ascending order. In `replies` each of them is nil.
+  std::vector<CommandFailure> failed_commands = {};
 
+  /// False: no command has a reply.
   [[nodiscard]] bool ok() const noexcept { return !failure.code; }
 };
 
@@ -88,8 +98,13 @@ class ReplyRange {
         first_(std::min(first, result.replies.size())),
         size_(std::min(count, result.replies.size() - first_)) {}
 
-  /// Of the whole batch.
-  [[nodiscard]] const Failure& failure() const noexcept { return result_->failure; }
+  /// The first failure of these commands; empty when each has a reply.
+  [[nodiscard]] const Failure& failure() const noexcept {
+    for (const CommandFailure& failed : result_->failed_commands) {
+      if (failed.command >= first_ && failed.command < first_ + size_) return failed.failure;
+    }
+    return result_->failure;
+  }
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool empty() const noexcept { return size_ == 0; }

@@ -63,7 +63,7 @@ TEST_F(ServerHealthTest, ATimeoutCountsWhereTheServerHadTheCommandTimeout) {
 
 TEST_F(ServerHealthTest, ErrorsThatAnyClientWouldGetAreFailuresOfTheServer) {
   for (const char* text : {"LOADING Redis is loading", "READONLY You can't write", "NOAUTH Authentication required.",
-                           "BUSY Redis is busy", "MISCONF Redis", "CLUSTERDOWN Hash slot not served"}) {
+                           "BUSY Redis is busy", "MISCONF Redis", "CLUSTERDOWN The cluster is down"}) {
     EXPECT_TRUE(ServerHealth::inability_in(one(Reply::error(text)))) << text;
   }
   for (const char* text : {"OOM command not allowed", "WRONGTYPE Operation", "NOPERM this user", "ERR unknown command",
