@@ -96,6 +96,8 @@ class ConnectionMachine {
   }
 
   /// Moves posts that are not sent, in their order, to another connection of the same server.
+  /// Removes and returns the oldest post that is not sent.
+  [[nodiscard]] std::optional<ExchangeQueue::Post> take_pending_post() noexcept { return queue_.take_pending_post(); }
   void move_pending_posts_to(ConnectionMachine& other) noexcept { queue_.move_pending_posts_to(other.queue_); }
 
   // Connecting, sending and receiving.
@@ -175,8 +177,8 @@ class ConnectionMachine {
   [[nodiscard]] std::size_t posted() const noexcept { return queue_.posted(); }
   /// Posts and abandoned calls.
   [[nodiscard]] std::size_t detached() const noexcept { return queue_.detached(); }
-  /// Whether a post, or an abandoned call, names `key`.
-  [[nodiscard]] bool has_detached(std::string_view key) const noexcept { return queue_.has_detached(key); }
+  /// Whether an abandoned call, or a post that is not done, names `key`.
+  [[nodiscard]] bool has_abandoned(std::string_view key) const noexcept { return queue_.has_abandoned(key); }
   [[nodiscard]] bool has_post(std::string_view key) const noexcept { return queue_.has_post(key); }
   /// The call that has waited longest.
   [[nodiscard]] std::optional<Handle> oldest_awaited() noexcept { return queue_.oldest_awaited(); }

@@ -100,8 +100,8 @@ void ExchangeQueue::add_login(std::string_view bytes, std::chrono::steady_clock:
   posted_.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool ExchangeQueue::has_detached(std::string_view key) const noexcept {
-  return detached() > 0 && has(key, [](const Exchange& exchange) { return !exchange.awaited; });
+bool ExchangeQueue::has_abandoned(std::string_view key) const noexcept {
+  return abandoned_ > 0 && has(key, [](const Exchange& exchange) { return !exchange.awaited && !exchange.posted; });
 }
 
 bool ExchangeQueue::has_post(std::string_view key) const noexcept {
@@ -287,6 +287,18 @@ void ExchangeQueue::move_pending_posts_to(ExchangeQueue& other) noexcept {
     }
     exchange = next;
   }
+}
+
+std::optional<ExchangeQueue::Post> ExchangeQueue::take_pending_post() noexcept {
+  const auto post =
+      std::find_if(pending_.begin(), pending_.end(), [](const Exchange& e) { return e.posted && !e.is_login; });
+  if (post == pending_.end()) return std::nullopt;
+  FinishedExchanges taken_out;
+  finish(pending_, post, taken_out);
+  Post taken{std::move(post->own_batch), std::move(post->handler)};
+  post->own_batch = {};
+  release(post);
+  return taken;
 }
 
 void ExchangeQueue::discard_pending(const ReplyHandler& handler) noexcept {
