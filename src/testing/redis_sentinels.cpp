@@ -70,12 +70,12 @@ std::string field_of(const Reply& reply, const std::string& field) {
 
 RedisSentinels::RedisSentinels(Options options) : options_(std::move(options)), folder_(testing::make_folder()) {
   try {
-    servers_.emplace_back(options_.server_arguments);
+    start(servers_, options_.server_arguments);
     const std::string address = "127.0.0.1 " + std::to_string(servers_.front().port());
     for (std::size_t i = 0; i < options_.replicas; ++i) {
       std::vector<std::string> arguments{"--replicaof", address, "--repl-diskless-sync-delay", "0"};
       arguments.insert(arguments.end(), options_.server_arguments.begin(), options_.server_arguments.end());
-      servers_.emplace_back(std::move(arguments));
+      start(servers_, std::move(arguments));
     }
     for (std::size_t i = 0; i < options_.sentinels; ++i) start_sentinel(i);
     wait_until_complete();
@@ -92,6 +92,15 @@ RedisSentinels::~RedisSentinels() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
+void RedisSentinels::start(std::deque<RedisServer>& group, std::vector<std::string> arguments) {
+  if (options_.certificates == nullptr) {
+    group.emplace_back(std::move(arguments));
+    return;
+  }
+  arguments.insert(arguments.end(), {"--tls-replication", "yes"});  // also of a sentinel's own connections
+  group.emplace_back(*options_.certificates, std::move(arguments));
+}
+
 void RedisSentinels::start_sentinel(std::size_t index) {
   const std::string path = folder_ + "/sentinel-" + std::to_string(index) + ".conf";
   std::ofstream file{path};
@@ -104,11 +113,10 @@ void RedisSentinels::start_sentinel(std::size_t index) {
   }
   file.close();
   if (!file) throw std::runtime_error("RedisSentinels: cannot write " + path);
-  const RedisServer& sentinel = sentinels_.emplace_back(std::vector<std::string>{path, "--sentinel"});
+  start(sentinels_, {path, "--sentinel"});
   // Milliseconds; by default they look at the servers once in 10 s. Redis before 7.0 has no such command, and is
   // slower.
-  sentinel.command(
-      {"SENTINEL", "DEBUG", "INFO-PERIOD", "200", "PUBLISH-PERIOD", "200", "PING-PERIOD", "100", "ASK-PERIOD", "100"});
+  sentinels_.back().command({"SENTINEL", "DEBUG", "INFO-PERIOD", "500", "PUBLISH-PERIOD", "500"});
 }
 
 void RedisSentinels::wait_until_complete() {
@@ -133,8 +141,13 @@ std::string RedisSentinels::url() const {
   for (const RedisServer& sentinel : sentinels_) {
     hosts += (hosts.empty() ? "127.0.0.1:" : ",127.0.0.1:") + std::to_string(sentinel.port());
   }
-  const std::string url = "redis+sentinel://" + hosts + '/' + service();
-  return options_.sentinel_password.empty() ? url : url + "?sentinel_password=" + options_.sentinel_password;
+  const bool is_encrypted = options_.certificates != nullptr;
+  std::string url = (is_encrypted ? "rediss+sentinel://" : "redis+sentinel://") + hosts + '/' + service();
+  if (is_encrypted) url += "?ca_file=" + options_.certificates->ca_file();
+  if (!options_.sentinel_password.empty()) {
+    url += (is_encrypted ? "&sentinel_password=" : "?sentinel_password=") + options_.sentinel_password;
+  }
+  return url;
 }
 
 RedisServer& RedisSentinels::primary() {
@@ -156,20 +169,28 @@ RedisServer& RedisSentinels::kill_primary() {
 
 RedisServer& RedisSentinels::fail_over() {
   RedisServer& old = primary();
-  wait_for(kStartTimeout, "a sentinel begins a failover", [&] {
-    return ask(sentinels_.front(), {"SENTINEL", "FAILOVER", service()}).text() == "OK";
+  auto ask_again_at = steady_clock::now();
+  wait_for(kStartTimeout, "a replica is promoted", [&] {
+    // A sentinel gives up a failover for which it finds no replica that it has heard of lately.
+    if (steady_clock::now() >= ask_again_at) {
+      ask(sentinels_.front(), {"SENTINEL", "FAILOVER", service()});
+      ask_again_at = steady_clock::now() + 1s;
+    }
+    return find_promoted(old) != nullptr;
   });
   return old;
 }
 
+RedisServer* RedisSentinels::find_promoted(const RedisServer& old) {
+  for (RedisServer& server : servers_) {
+    if (&server != &old && is_primary(server)) return &server;
+  }
+  return nullptr;
+}
+
 RedisServer& RedisSentinels::wait_for_promotion(const RedisServer& old, std::chrono::milliseconds timeout) {
   RedisServer* promoted = nullptr;
-  wait_for(timeout, "a replica is promoted", [&] {
-    for (RedisServer& server : servers_) {
-      if (&server != &old && is_primary(server)) promoted = &server;
-    }
-    return promoted != nullptr;
-  });
+  wait_for(timeout, "a replica is promoted", [&] { return (promoted = find_promoted(old)) != nullptr; });
   return *promoted;
 }
 

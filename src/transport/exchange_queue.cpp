@@ -289,18 +289,6 @@ void ExchangeQueue::move_pending_posts_to(ExchangeQueue& other) noexcept {
   }
 }
 
-std::optional<ExchangeQueue::Post> ExchangeQueue::take_pending_post() noexcept {
-  const auto post =
-      std::find_if(pending_.begin(), pending_.end(), [](const Exchange& e) { return e.posted && !e.is_login; });
-  if (post == pending_.end()) return std::nullopt;
-  FinishedExchanges taken_out;
-  finish(pending_, post, taken_out);
-  Post taken{std::move(post->own_batch), std::move(post->handler)};
-  post->own_batch = {};
-  release(post);
-  return taken;
-}
-
 void ExchangeQueue::discard_pending(const ReplyHandler& handler) noexcept {
   discard_pending_if([&](const Exchange& exchange) { return exchange.handler.get() == &handler; });
 }

@@ -178,13 +178,6 @@ class ExchangeQueue {
   /// Moves pending posts, in their order, behind the pending exchanges of `other`; beyond its limits, if need be.
   void move_pending_posts_to(ExchangeQueue& other) noexcept;
 
-  /// Removes and returns the oldest pending post; nothing when there is none. The caller then owns its handler.
-  struct Post {
-    CommandBatch batch;
-    std::shared_ptr<ReplyHandler> handler;
-  };
-  [[nodiscard]] std::optional<Post> take_pending_post() noexcept;
-
   /// Removes pending posts with this handler, without calling it.
   void discard_pending(const ReplyHandler& handler) noexcept;
 

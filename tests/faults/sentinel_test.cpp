@@ -11,6 +11,7 @@
 #include "tollgate/redis_rate_limiter.hpp"
 #include "tollgate/testing/redis_sentinels.hpp"
 #include "tollgate/testing/redis_server.hpp"
+#include "tollgate/testing/tls_certificates.hpp"
 
 namespace tollgate::tests {
 namespace {
@@ -66,6 +67,18 @@ TEST(Sentinel, OfAServiceWithoutFollowersSelectsTheDatabase) {
   RedisRateLimiter limiter{connect(redis.url() + "/3", kPatient)};
   EXPECT_TRUE(limiter.check_and_consume("user", 1));
   EXPECT_THAT(redis.server(0).command({"INFO", "keyspace"}).text(), HasSubstr("db3:keys=1"));
+}
+
+TEST(Sentinel, AndThePrimaryMayBothSpeakTls) {
+  const testing::TlsCertificates certificates;
+  RedisSentinels redis{{.replicas = 1, .sentinel_password = "s3cret", .certificates = &certificates}};
+  ASSERT_THAT(redis.url(), ::testing::StartsWith("rediss+sentinel://"));
+  RedisRateLimiter limiter{connect(redis.url(), kPatient)};
+  limiter.ping();
+  EXPECT_TRUE(is_served_soon(limiter));
+  const RedisServer& old = redis.kill_primary();
+  redis.wait_for_promotion(old);
+  EXPECT_TRUE(is_served_soon(limiter));
 }
 
 TEST(Sentinel, IsPassedOverWhenItIsGoneOrSilent) {

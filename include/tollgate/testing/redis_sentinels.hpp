@@ -53,7 +53,8 @@ class RedisSentinels {
 
   /// Kills the primary (SIGKILL), and returns it; restart() makes it a replica of the new one after a while.
   RedisServer& kill_primary();
-  /// Makes the sentinels promote a replica, while the primary runs; returns the server that was the primary.
+  /// Makes the sentinels promote a replica, while the primary runs; returns the old primary once that is done. It still
+  /// takes writes until they make it a replica: see wait_until_replica().
   RedisServer& fail_over();
   /// Waits until a server other than `old` says that it is the primary, and returns it. Sentinels may name it later.
   RedisServer& wait_for_promotion(const RedisServer& old, std::chrono::milliseconds timeout = std::chrono::seconds{30});
@@ -61,6 +62,7 @@ class RedisSentinels {
   void wait_until_replica(const RedisServer& server, std::chrono::milliseconds timeout = std::chrono::seconds{30});
 
  private:
+  [[nodiscard]] RedisServer* find_promoted(const RedisServer& old);
   void start(std::deque<RedisServer>& group, std::vector<std::string> arguments);
   void start_sentinel(std::size_t index);
   void wait_until_complete();
