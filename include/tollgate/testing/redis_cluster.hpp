@@ -42,7 +42,7 @@ class RedisCluster {
   [[nodiscard]] const RedisServer& node(std::size_t index) const { return nodes_.at(index); }
 
   [[nodiscard]] static std::uint16_t slot_of(std::string_view key);
-  /// The node that holds `slot`, by the map of the first running node; size() when none does.
+  /// The running node that holds `slot`; size() when none does.
   [[nodiscard]] std::size_t owner_of(std::uint16_t slot) const;
   [[nodiscard]] std::size_t owner_of(std::string_view key) const { return owner_of(slot_of(key)); }
 
