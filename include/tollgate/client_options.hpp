@@ -4,6 +4,7 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "tollgate/clock.hpp"
@@ -15,6 +16,15 @@ namespace tollgate::inline v0 {
 struct Credentials {
   std::string username = {};  ///< empty = the default user
   std::string password = {};
+
+  /// How long the server accepts them, from the call of the callback on; nothing = without end. Once three quarters of
+  /// it have passed, the callback is called again on the client's service thread, and AUTH is sent on the live
+  /// connections, in step with the replies, so that no call waits for it. The check is made at a use of the client: one
+  /// that is not used is not logged in again; where the server closes its connections meanwhile, they are made anew at
+  /// the next use. When the callback throws or the server refuses what it returned, EventKind::kCredentialsRefused is
+  /// reported, the connection keeps its login, and the callback is called again after an eighth of this time (100 ms …
+  /// 1 minute). Less than 1 s counts as 1 s. Ignored without ClientOptions::credentials.
+  std::optional<std::chrono::seconds> valid_for = std::nullopt;
 };
 
 /// How a connection is encrypted; used for the URLs of TLS alone (rediss://, valkeys://). TLS 1.2 is the least; 1.3 is
@@ -48,10 +58,12 @@ struct ClientOptions {
   /// For one call without a deadline of its own: queueing, connecting, writing and reading. 1 ms … 1 hour.
   std::chrono::milliseconds command_timeout{250};
 
-  /// Called at each connect in place of the URL's user and password, so that a rotated password needs no restart; empty
-  /// function (the default) = the URL's. AUTH is sent with what it returns. It is called on the threads that call the
-  /// client and on its service thread, perhaps on several at once, while no lock is held. It delays those calls, so it
-  /// should not block. When it throws, the attempt to connect fails and the exception is dropped.
+  /// Called at each connect in place of the URL's user and password, and before Credentials::valid_for ends, so that a
+  /// rotated password needs no restart; empty function (the default) = the URL's. A connection that gets NOAUTH or
+  /// WRONGPASS although it has logged in is closed and made anew. AUTH is sent with what it returns. It is called on
+  /// the threads that call the client and on its service thread, perhaps on several at once, while no lock is held. It
+  /// delays those calls, so it should not block. When it throws, the attempt to connect fails and the exception is
+  /// dropped.
   std::function<Credentials()> credentials = nullptr;
 
   /// Receives this client's events; null = no events.

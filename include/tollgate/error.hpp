@@ -35,6 +35,8 @@ enum class Errc {
   kMoved,             ///< MOVED, ASK: this node of a Cluster does not hold the key; the URL must be redis+cluster://
   kCrossSlot,         ///< CROSSSLOT: a script's keys lie in different hash slots of a Cluster
   kUnknownCommand,    ///< the server has no such command, or it was renamed away
+  kTlsFailed,         ///< a certificate was refused, a file of TlsOptions is of no use, or the server speaks no TLS
+  kWrongTopology,     ///< the URL's scheme does not fit the servers, or no sentinel has the URL's service
 };
 
 TOLLGATE_EXPORT const std::error_category& error_category() noexcept;
@@ -44,8 +46,8 @@ TOLLGATE_EXPORT std::error_code make_error_code(Errc code) noexcept;
 [[nodiscard]] TOLLGATE_EXPORT bool is_retryable(std::error_code code) noexcept;
 
 /// Whether `code` means that Redis or its users are not configured for tollgate: no password or a wrong one, a missing
-/// right, a renamed command, a key that is no counter, a node of a Cluster. Such an error is not an outage; it lasts
-/// until the configuration is changed.
+/// right, a renamed command, a key that is no counter, a node of a Cluster, a certificate. Such an error is not an
+/// outage; it lasts until the configuration is changed.
 [[nodiscard]] TOLLGATE_EXPORT bool is_misconfiguration(std::error_code code) noexcept;
 
 /// An error as a value. It allocates nothing when there is no error.

@@ -34,6 +34,11 @@ enum class EventKind : std::uint8_t {
   /// Redis refuses to run scripts: `failure` names the rights to grant. Until then tokens are given back by INCRBY and
   /// EXPIRE; when a reset or an eviction comes in between, those tokens can be granted once more.
   kScriptsRefused,
+  // An event of a client.
+  /// Credentials that should replace those that end (Credentials::valid_for) were refused, or the callback threw:
+  /// `failure` is the reason. The connection keeps its login until the server closes it. Reported once until some are
+  /// accepted.
+  kCredentialsRefused,
 };
 
 [[nodiscard]] TOLLGATE_EXPORT const char* to_string(EventKind kind) noexcept;

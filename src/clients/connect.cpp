@@ -10,6 +10,7 @@
 #include "clients/memory_client.hpp"
 #include "clients/shared_clients.hpp"
 #include "clients/standalone_client.hpp"
+#include "transport/tls_context.hpp"
 #include "values/background_thread.hpp"
 #include "values/non_blocking_release.hpp"
 #include "values/url.hpp"
@@ -39,6 +40,9 @@ ClientOptions checked(ClientOptions options, const Url& url) {
   options.connect_timeout = checked_timeout("connect_timeout", url.connect_timeout().value_or(options.connect_timeout));
   options.command_timeout = checked_timeout("command_timeout", url.command_timeout().value_or(options.command_timeout));
   options.tls = merged(std::move(options.tls), url.tls());
+  if (const std::string fault = TlsContext::fault_in(options.tls); !fault.empty()) {
+    throw std::invalid_argument("tollgate: " + fault);
+  }
   return options;
 }
 
@@ -57,16 +61,8 @@ struct EndClient {
   }
 };
 
-[[noreturn]] void refuse(const Url& url, const char* feature) {
-  throw std::invalid_argument(
-      fmt::format("tollgate: url is {}, but this build has no {}; its scheme must be redis, unix or memory",
-                  url.to_string(), feature));
-}
-
 std::shared_ptr<RedisClient> make_client(const Url& url, const ClientOptions& options) {
   if (url.scheme() == Url::Scheme::kMemory) return std::make_shared<MemoryClient>(options.clock);
-  if (url.is_encrypted()) refuse(url, "TLS");
-  if (url.topology() == Topology::kSentinel) refuse(url, "Sentinel");
   if (url.topology() == Topology::kCluster) return {new ClusterClient{url, options}, EndClient{}};
   return {new StandaloneClient{url, options}, EndClient{}};
 }

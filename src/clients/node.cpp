@@ -75,8 +75,9 @@ class Node::ExclusiveUse {
   Slot* slot_ = nullptr;
 };
 
-Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts)
-    : shared_(client, std::move(endpoint), std::move(login), options, scripts),
+Node::Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts,
+           std::unique_ptr<ConnectionSource> source)
+    : shared_(client, std::move(endpoint), std::move(login), options, scripts, std::move(source)),
       maintenance_(shared_, Handshake::kAlways, Pipeline::Use::kMaintenance),
       service_thread_([this] { return service(); }) {
   slots_.emplace_back(shared_, Handshake::kAsNeeded);
@@ -104,6 +105,7 @@ void Node::close(Time deadline) {
 BatchResult Node::execute(const CommandBatch& batch, RedisClient::Deadline deadline,
                           const std::shared_ptr<ReplyHandler>& late) {
   const Time now = SteadyClock::now();
+  if (now >= shared_.login_due.load(std::memory_order_relaxed)) service_thread_.request();
   BatchResult result = carry(batch, now, deadline.value_or(now + shared_.command_timeout), late);
   if (result.failure.may_have_executed) service_thread_.request();  // its reply may still come
   counters_.add(result.ok() ? LatencyHistogram::bucket_of(SteadyClock::now() - now) : kFailed);
@@ -113,6 +115,11 @@ BatchResult Node::execute(const CommandBatch& batch, RedisClient::Deadline deadl
 BatchResult Node::carry(const CommandBatch& batch, Time now, Time until, const std::shared_ptr<ReplyHandler>& late) {
   const UnderWay under_way{calls_};
   if (!batch.empty() && is_maintenance(batch)) return carry_maintenance(batch, now, until, late);
+  if (secondary_posts_.load(std::memory_order_relaxed) != secondary_posts_done_.load(std::memory_order_relaxed)) {
+    if (Pipeline* secondary = secondary_with_post_on(batch)) {
+      return carry_behind_posts(*secondary, batch, now, until, late);
+    }
+  }
   if (!few_are_under_way(under_way.others()) || !is_healthy()) return carry_on_primary(batch, now, until, late);
 
   const ExclusiveUse use{primary(), slots_};
@@ -157,8 +164,10 @@ BatchResult Node::carry_on_primary(const CommandBatch& batch, Time now, Time unt
   const std::size_t number = primary_.load(std::memory_order_acquire);
   Pipeline& pipeline = slots_[number].pipeline;
   const std::size_t replacement = pipeline.is_silent() ? replacement_of(number) : number;
+  bool is_replaced = false;
   BatchResult result = replacement != number ? carry_on_replacement(number, replacement, batch, now, until, late)
-                                             : pipeline.execute(batch, now, until, late);
+                                             : pipeline.execute(batch, now, until, late, &is_replaced);
+  if (is_replaced) return carry_on_primary(batch, now, until, late);
   if (!result.ok()) {
     mark_unhealthy();
   } else if (!is_healthy()) {
@@ -192,17 +201,14 @@ std::size_t Node::replacement_of(std::size_t silent) {
   return silent;
 }
 
-/// Moves posts that were not sent before and after the change, so that calls on the new primary come after them. No
-/// lock is held meanwhile: handlers and observers may be called.
+/// Posts that were not sent move to the new primary. Those in flight stay on the silent one, see carry_behind_posts().
 void Node::replace_primary(std::size_t silent, std::size_t replacement) {
-  Pipeline& before = slots_[silent].pipeline;
-  Pipeline& after = slots_[replacement].pipeline;
-  before.move_pending_posts_to(after);
-  std::size_t expected = silent;
-  if (!primary_.compare_exchange_strong(expected, replacement, std::memory_order_acq_rel)) return;
-  before.set_primary(false);
-  after.set_primary(true);
-  before.move_pending_posts_to(after);
+  const auto switch_primary = [&] {
+    secondary_posts_.fetch_add(1, std::memory_order_relaxed);
+    std::size_t expected = silent;
+    return primary_.compare_exchange_strong(expected, replacement, std::memory_order_acq_rel);
+  };
+  if (!slots_[silent].pipeline.hand_over_to(slots_[replacement].pipeline, switch_primary)) return;
   shared_.events.count(ClientEvents::kDisconnects);
   shared_.events.report(EventKind::kDisconnected,
                         detail::failure(Errc::kTimeout, false, "replaced: silent since a call timed out"));
@@ -244,17 +250,49 @@ void Node::mark_unhealthy() {
   }
 }
 
-/// Posts on the primary, unless a call in doubt on the same key is still on a secondary connection: an undo or a
-/// settlement of that call must be executed after it.
+/// Posts on the primary, unless a call in doubt or a post on the same key is still on a secondary connection: an undo
+/// or a settlement of that call must be executed after it.
 void Node::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
-  Pipeline* pipeline = &primary().pipeline;
+  Pipeline* behind = nullptr;
   if (!is_healthy() && !batch.empty()) {
     for (Slot& slot : slots_) {
-      if (&slot != &primary() && slot.pipeline.has_abandoned(batch[0].key)) pipeline = &slot.pipeline;
+      if (&slot != &primary() && slot.pipeline.has_detached(batch[0].key)) behind = &slot.pipeline;
     }
   }
-  pipeline->post(std::move(batch), std::move(handler));
+  if (behind != nullptr) {
+    behind->post(std::move(batch), std::move(handler));
+    secondary_posts_.fetch_add(1, std::memory_order_relaxed);
+  } else {
+    while (!primary().pipeline.post_on_primary(batch, handler)) {  // replaced since primary_ was read
+    }
+  }
   service_thread_.request();
+}
+
+/// The secondary connection on which a post on a key of `batch` is under way; null when there is none.
+Pipeline* Node::secondary_with_post_on(const CommandBatch& batch) {
+  const unsigned seen = secondary_posts_.load(std::memory_order_relaxed);
+  bool has_posts = false;
+  for (Slot& slot : slots_) {
+    if (&slot == &primary() || !slot.pipeline.has_posts_under_way()) continue;
+    has_posts = true;
+    if (slot.pipeline.has_post_on(batch)) return &slot.pipeline;
+  }
+  if (!has_posts) secondary_posts_done_.store(seen, std::memory_order_relaxed);
+  return nullptr;
+}
+
+/// Carries a call whose key has a post on a secondary connection: on that connection, so that the call is executed
+/// after it. Where that is lost or silent, what was sent on it is in doubt and the rest moves to the primary.
+BatchResult Node::carry_behind_posts(Pipeline& secondary, const CommandBatch& batch, Time now, Time until,
+                                     const std::shared_ptr<ReplyHandler>& late) {
+  if (secondary.is_connected() && !secondary.is_silent()) {
+    BatchResult result = secondary.execute(batch, SteadyClock::now(), until, late);
+    note_outcome(result, now);
+    if (result.ok() || result.failure.may_have_executed || SteadyClock::now() >= until) return result;
+  }
+  secondary.move_pending_posts_to(primary().pipeline);
+  return carry_on_primary(batch, SteadyClock::now(), until, late);
 }
 
 void Node::post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
@@ -271,6 +309,7 @@ void Node::post_at(Time not_before, CommandBatch batch, std::shared_ptr<ReplyHan
 /// The service thread's work: sends posts that are due, reads the replies to posts and abandoned calls, and continues
 /// to connect where posts need a connection.
 std::optional<Node::Time> Node::service() {
+  if (SteadyClock::now() >= shared_.login_due.load(std::memory_order_relaxed)) renew_logins();
   post_deferred(SteadyClock::now());
   bool has_detached = false;
   const auto collect = [&](Pipeline& pipeline) {
@@ -285,6 +324,13 @@ std::optional<Node::Time> Node::service() {
   const auto tick = std::min<SteadyClock::duration>(kServiceTick, shared_.command_timeout / 8);
   const Time next = SteadyClock::now() + tick;
   return due ? std::min(next, *due) : next;
+}
+
+/// Each connection notes anew when it is due next.
+void Node::renew_logins() {
+  shared_.login_due.store(Time::max());
+  for (Slot& slot : slots_) slot.pipeline.renew_login();
+  maintenance_.renew_login();
 }
 
 bool Node::drain(Time deadline) {
@@ -314,11 +360,10 @@ void Node::post_deferred(Time now) {
   is_posting_.store(false, std::memory_order_release);
 }
 
-std::optional<ExchangeQueue::Post> Node::take_pending_post() {
+void Node::refuse_unsent_posts(const char* why) noexcept {
   for (Slot& slot : slots_) {
-    if (auto post = slot.pipeline.take_pending_post()) return post;
+    if (slot.pipeline.has_posts_under_way()) slot.pipeline.refuse_unsent_posts(why);
   }
-  return std::nullopt;
 }
 
 void Node::disconnect_if_idle(const char* why) noexcept {

@@ -33,9 +33,10 @@ class Node {
   /// Connections for calls; one more is made for maintenance when needed.
   static constexpr std::size_t kConnections = 4;
 
-  /// `client` is passed to handlers. It and `scripts` must outlive the node. Of `options` the timeouts and the observer
-  /// are used.
-  Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts);
+  /// `client` is passed to handlers. It and `scripts` must outlive the node. Of `options` the timeouts, TLS and the
+  /// observer are used. With a `source` connections come from it, and only the endpoint's name is used, in messages.
+  Node(RedisClient& client, Endpoint endpoint, Login login, const ClientOptions& options, const ScriptList& scripts,
+       std::unique_ptr<ConnectionSource> source = nullptr);
   Node(const Node&) = delete;
   Node& operator=(const Node&) = delete;
 
@@ -55,8 +56,8 @@ class Node {
     return std::any_of(slots_.begin(), slots_.end(),
                        [](const Slot& slot) { return slot.pipeline.has_posts_under_way(); });
   }
-  /// Removes and returns a post of which no byte has been sent; nothing when there is none.
-  [[nodiscard]] std::optional<ExchangeQueue::Post> take_pending_post();
+  /// Ends the posts that wait for a connection, certain not to have executed; the failure is kMoved.
+  void refuse_unsent_posts(const char* why) noexcept;
 
   /// Closes the connections of a server that is used no more, unless calls or posts are under way there. The node can
   /// be used again.
@@ -87,6 +88,9 @@ class Node {
                                    Time until, const std::shared_ptr<ReplyHandler>& late);
   BatchResult carry_maintenance(const CommandBatch& batch, Time now, Time until,
                                 const std::shared_ptr<ReplyHandler>& late);
+  BatchResult carry_behind_posts(Pipeline& secondary, const CommandBatch& batch, Time now, Time until,
+                                 const std::shared_ptr<ReplyHandler>& late);
+  [[nodiscard]] Pipeline* secondary_with_post_on(const CommandBatch& batch);
   [[nodiscard]] std::size_t replacement_of(std::size_t silent);
   void replace_primary(std::size_t silent, std::size_t replacement);
   [[nodiscard]] bool few_are_under_way(int others) noexcept;
@@ -98,6 +102,7 @@ class Node {
   void mark_unhealthy();
   bool collect_late_replies(Pipeline::Server server);
   void post_deferred(Time now);
+  void renew_logins();
   std::optional<Time> service();
 
   detail::Counters<kCounters> counters_;  // of calls: the latencies, and then kFailed
@@ -112,7 +117,9 @@ class Node {
   std::atomic<unsigned> collected_{
       0};  // failures_ after which no reply is outstanding on secondary connections; equal: healthy
   std::atomic<bool> secondaries_given_up_{false};
-  std::atomic<bool> is_posting_{false};  // a deferred post that is in neither queue
+  std::atomic<unsigned> secondary_posts_{0};       // how often posts were made, or left, on a secondary connection
+  std::atomic<unsigned> secondary_posts_done_{0};  // secondary_posts_ after which none was left; equal: none is
+  std::atomic<bool> is_posting_{false};            // a deferred post that is in neither queue
   DeferredPosts deferred_;
   ServiceThread service_thread_;  // last member: it uses the others until it ends
 };

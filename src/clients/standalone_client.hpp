@@ -1,4 +1,4 @@
-/// The client behind `redis://` and `unix://`: one server.
+/// The client behind `redis://`, `unix://` and `redis+sentinel://`: one server at a time.
 /// Thread safety: as every RedisClient, safe from all threads. After a fork the child makes connections of its own.
 #pragma once
 
@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "clients/node.hpp"
+#include "clients/sentinel_connections.hpp"
 #include "tollgate/client_options.hpp"
 #include "tollgate/redis_client.hpp"
 #include "values/fork_local.hpp"
@@ -16,10 +17,13 @@ namespace tollgate::inline v0 {
 
 class StandaloneClient final : public RedisClient {
  public:
-  /// `url` is of the scheme `redis` or `unix`. No I/O: it connects at the first use.
+  /// `url` names one server or sentinels. No I/O: it connects at the first use.
   StandaloneClient(const Url& url, const ClientOptions& options)
       : node_([this, url, options](Node*) {
-          return std::make_unique<Node>(*this, url.endpoint(), url.login(options.credentials), options, scripts_);
+          std::unique_ptr<ConnectionSource> source;
+          if (url.topology() == Topology::kSentinel) source = std::make_unique<SentinelConnections>(url, options);
+          return std::make_unique<Node>(*this, url.endpoint(), url.login(options.credentials), options, scripts_,
+                                        std::move(source));
         }) {}
   StandaloneClient(const StandaloneClient&) = delete;
   StandaloneClient& operator=(const StandaloneClient&) = delete;

@@ -70,7 +70,7 @@ class Key {
 /// with is_counter_of. Glob characters in prefix and id are escaped.
 [[nodiscard]] std::string counters_pattern(std::string_view prefix, std::string_view user_id);
 
-/// Whether `key` is `<prefix>:<user_id>:<a window>`, and and not a key of the user `a:b` when `user_id` is `a`.
+/// Whether `key` is `<prefix>:<user_id>:<a window>`, and not a key of the user `a:b` when `user_id` is `a`.
 [[nodiscard]] bool is_counter_of(std::string_view key, std::string_view prefix, std::string_view user_id) noexcept;
 
 /// The window of a counter's key; nothing for another key.

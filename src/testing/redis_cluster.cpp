@@ -91,7 +91,8 @@ std::string RedisCluster::url() const {
   for (std::size_t i = 0; i < layout_.primaries; ++i) {
     hosts += (i == 0 ? "" : ",") + std::string{kHost} + ":" + std::to_string(nodes_[i].port());
   }
-  return "redis+cluster://" + hosts;
+  if (layout_.certificates == nullptr) return "redis+cluster://" + hosts;
+  return "rediss+cluster://" + hosts + "?ca_file=" + layout_.certificates->ca_file();
 }
 
 /// The bus has a port of its own, because the default (10000 above) may be in use or out of range.
@@ -110,7 +111,10 @@ RedisServer& RedisCluster::start_node() {
                                      "--repl-diskless-sync-delay",
                                      "0"};
   arguments.insert(arguments.end(), layout_.arguments.begin(), layout_.arguments.end());
-  return nodes_.emplace_back(std::move(arguments));
+  if (layout_.certificates == nullptr) return nodes_.emplace_back(std::move(arguments));
+  // MIGRATE, which a primary sends to another, uses TLS where replication does.
+  arguments.insert(arguments.end(), {"--tls-cluster", "yes", "--tls-replication", "yes"});
+  return nodes_.emplace_back(*layout_.certificates, std::move(arguments));
 }
 
 void RedisCluster::meet(std::size_t index) const {

@@ -63,6 +63,14 @@ std::string make_directory() {
   return path;
 }
 
+std::vector<std::string> with_tls(const TlsCertificates& certificates, std::vector<std::string> arguments) {
+  const TlsCertificates::Pair& server = certificates.server();
+  std::vector<std::string> all{"--tls-cert-file",    server.cert_file,       "--tls-key-file",     server.key_file,
+                               "--tls-ca-cert-file", certificates.ca_file(), "--tls-auth-clients", "no"};
+  all.insert(all.end(), arguments.begin(), arguments.end());
+  return all;
+}
+
 void log_in(RespConnection& connection) {
   const Reply reply = connection.command({"AUTH", kUser, kPassword});
   if (reply.is_error()) throw std::runtime_error("private redis-server: " + reply.text());
@@ -70,8 +78,14 @@ void log_in(RespConnection& connection) {
 
 }  // namespace
 
-RedisServer::RedisServer(std::vector<std::string> arguments)
-    : arguments_(std::move(arguments)),
+RedisServer::RedisServer(std::vector<std::string> arguments) : RedisServer(nullptr, std::move(arguments)) {}
+
+RedisServer::RedisServer(const TlsCertificates& certificates, std::vector<std::string> arguments)
+    : RedisServer(&certificates, std::move(arguments)) {}
+
+RedisServer::RedisServer(const TlsCertificates* certificates, std::vector<std::string> arguments)
+    : arguments_(certificates != nullptr ? with_tls(*certificates, std::move(arguments)) : std::move(arguments)),
+      tls_ca_file_(certificates != nullptr ? certificates->ca_file() : ""),
       executable_(find_executable()),
       directory_(make_directory()),
       socket_(directory_ + "/redis.sock"),
@@ -91,7 +105,10 @@ RedisServer::~RedisServer() {
   remove_directory();
 }
 
-std::string RedisServer::url() const { return "redis://127.0.0.1:" + std::to_string(port_) + "/0"; }
+std::string RedisServer::url() const {
+  const std::string address = "://127.0.0.1:" + std::to_string(port_) + "/0";
+  return tls_ca_file_.empty() ? "redis" + address : "rediss" + address + "?ca_file=" + tls_ca_file_;
+}
 std::string RedisServer::unix_url() const { return "unix://" + socket_; }
 
 std::string RedisServer::log_tail() const {
@@ -152,9 +169,10 @@ void RedisServer::start_on(std::uint16_t port) {
   std::error_code ignored;
   std::filesystem::remove(socket_, ignored);
   std::filesystem::remove(directory_ + "/log", ignored);
+  const bool is_plain = tls_ca_file_.empty();
   std::vector<std::string> line{executable_,
                                 "--port",
-                                std::to_string(port),
+                                is_plain ? std::to_string(port) : "0",
                                 "--bind",
                                 "127.0.0.1",
                                 "--unixsocket",
@@ -176,7 +194,10 @@ void RedisServer::start_on(std::uint16_t port) {
                                 "~*",
                                 "&*",
                                 "+@all"};
-  line.insert(line.end(), arguments_.begin(), arguments_.end());
+  if (!is_plain) line.insert(line.end(), {"--tls-port", std::to_string(port)});
+  const bool has_file = !arguments_.empty() && !arguments_.front().starts_with("--");
+  if (has_file) line.insert(line.begin() + 1, arguments_.front());
+  line.insert(line.end(), arguments_.begin() + (has_file ? 1 : 0), arguments_.end());
   pid_ = start_child(line, directory_, directory_ + "/log");
   port_ = port;
 }

@@ -9,6 +9,8 @@
 #include <span>
 #include <string_view>
 
+#include "tollgate/error.hpp"
+
 namespace tollgate::inline v0 {
 
 class ByteStream {
@@ -19,7 +21,7 @@ class ByteStream {
     kOk,      ///< `count` bytes were passed
     kAgain,   ///< no byte can be passed now
     kClosed,  ///< the peer has closed
-    kFailed,  ///< `error` is an errno
+    kFailed,  ///< `error` is an errno, or 0: then failure() says why
   };
   struct Result {
     Status status = Status::kOk;
@@ -43,6 +45,11 @@ class ByteStream {
 
   /// Waits until receive() or, with `for_write`, send() can pass bytes. False when `deadline` passed first.
   [[nodiscard]] virtual bool wait(Time deadline, bool for_write) const noexcept = 0;
+
+  /// Why receive() or send() failed with error 0.
+  [[nodiscard]] virtual Failure failure() const { return {}; }
+
+  [[nodiscard]] virtual bool is_encrypted() const noexcept { return false; }
 
   /// Shuts the stream down, which ends the wait of another thread; the descriptor stays open until the destructor.
   virtual void shut_down() noexcept = 0;

@@ -36,15 +36,16 @@ void ConnectAttempt::not_opened(std::string why) {
 
 std::string ConnectAttempt::handshake(const std::optional<Credentials>& credentials) {
   std::string bytes;
-  if (credentials && credentials->username.empty()) {
-    append_resp(bytes, {"AUTH", credentials->password});
-    ++expected_answers_;
-  } else if (credentials) {
-    append_resp(bytes, {"AUTH", credentials->username, credentials->password});
+  if (credentials) {
+    append_auth(bytes, *credentials);
     ++expected_answers_;
   }
   if (login_.database != 0) {
     append_resp(bytes, {"SELECT", std::to_string(login_.database)});
+    ++expected_answers_;
+  }
+  if (!login_.inquiry.empty()) {
+    bytes += login_.inquiry;
     ++expected_answers_;
   }
   if (expected_answers_ == 0 && handshake_ == Handshake::kAlways) {
@@ -60,7 +61,8 @@ void ConnectAttempt::no_credentials() { fail({Errc::kConnectFailed, false, "the 
 
 void ConnectAttempt::answered(std::span<const Reply> replies) {
   for (const Reply& reply : replies) {
-    if (reply.is_error()) {
+    const bool answers_inquiry = !login_.inquiry.empty() && answers_.size() + 1 == expected_answers_;
+    if (reply.is_error() && !answers_inquiry) {
       Failure failure = failure_from_error_reply(reply.text());
       failure.detail = "AUTH or SELECT was refused";
       return fail(std::move(failure));
@@ -72,7 +74,7 @@ void ConnectAttempt::answered(std::span<const Reply> replies) {
 
 void ConnectAttempt::lost(Failure failure) {
   if (action_ != Action::kAwaitAnswers) return;  // the replies decide
-  failure.code = Errc::kConnectFailed;
+  if (failure.code != Errc::kTlsFailed) failure.code = Errc::kConnectFailed;
   fail(std::move(failure));
 }
 
@@ -82,6 +84,11 @@ void ConnectAttempt::timed_out() {
       return fail({Errc::kConnectFailed, false, "the name was not resolved within connect_timeout"});
     case Action::kOpen:
     case Action::kAwaitOpen: return not_opened("no answer within connect_timeout");
+    case Action::kSecure:
+      return fail(
+          {Errc::kConnectFailed, false,
+           "the TLS handshake was not answered within connect_timeout; does the server speak TLS on this port, or "
+           "does the URL have to be redis://?"});
     case Action::kLogIn:
     case Action::kAwaitAnswers: return fail({Errc::kConnectFailed, false, "AUTH or SELECT was not answered in time"});
     case Action::kConnected:

@@ -1,5 +1,6 @@
 /// One attempt to connect, as a state machine without I/O: it names the next action and takes its outcome. Its stages
-/// are name resolution, connecting to the addresses in turn, and the handshake (AUTH, SELECT). Connector executes the
+/// are name resolution, connecting to the addresses in turn, TLS where the endpoint is encrypted, and the handshake
+/// (AUTH, SELECT). Connector executes the
 /// actions; an event loop can do the same.
 ///
 /// The attempt fails after the connect timeout, not counting time in which no caller drives it. Each address gets a
@@ -13,6 +14,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "tollgate/error.hpp"
@@ -23,7 +25,8 @@
 namespace tollgate::inline v0 {
 
 /// The commands that must be answered before a connection is used: AUTH and SELECT where needed. kAlways: a PING where
-/// neither is needed, because a server at its maximum of clients accepts a connection before it refuses it.
+/// neither is needed, because a server at its maximum of clients accepts a connection before it refuses it. Over TLS it
+/// is kAlways: with TLS 1.3 a server refuses a client's certificate when that client takes the handshake for complete.
 enum class Handshake : std::uint8_t { kAsNeeded, kAlways };
 
 class ConnectAttempt {
@@ -34,6 +37,7 @@ class ConnectAttempt {
     kResolve,       ///< find the addresses of the endpoint: resolved()
     kOpen,          ///< start to connect to address(): opening(), opened() or not_opened()
     kAwaitOpen,     ///< wait for that: opened(), not_opened()
+    kSecure,        ///< make the TLS handshake: secured() or not_secured()
     kLogIn,         ///< get the credentials, and send the bytes of handshake()
     kAwaitAnswers,  ///< receive: answered() or lost()
     kConnected,     ///< the connection is ready
@@ -43,12 +47,17 @@ class ConnectAttempt {
   /// `endpoint` and `login` must outlive the attempt.
   ConnectAttempt(const Endpoint& endpoint, const Login& login, Handshake handshake, std::chrono::milliseconds timeout,
                  Time now)
-      : endpoint_(endpoint), login_(login), handshake_(handshake), deadline_(now + timeout) {}
+      : endpoint_(endpoint),
+        login_(login),
+        handshake_(endpoint.is_encrypted ? Handshake::kAlways : handshake),
+        deadline_(now + timeout) {}
 
   [[nodiscard]] Action action() const noexcept { return action_; }
   /// When to call timed_out() unless the action has an outcome.
   [[nodiscard]] Time deadline() const noexcept { return action_ == Action::kAwaitOpen ? address_deadline_ : deadline_; }
   [[nodiscard]] const SocketAddress& address() const noexcept { return addresses_[address_]; }
+  /// The reply to Login::inquiry, perhaps an error; once connected.
+  [[nodiscard]] const Reply& inquiry_reply() const noexcept { return answers_.back(); }
   [[nodiscard]] bool has_answered() const noexcept { return !answers_.empty(); }
   [[nodiscard]] const Failure& failure() const noexcept { return failure_; }
 
@@ -56,8 +65,10 @@ class ConnectAttempt {
 
   void resolved(HostAddresses found);
   void opening(Time now);
-  void opened() noexcept { action_ = Action::kLogIn; }
+  void opened() noexcept { action_ = endpoint_.is_encrypted ? Action::kSecure : Action::kLogIn; }
   void not_opened(std::string why);
+  void secured() noexcept { action_ = Action::kLogIn; }
+  void not_secured(Failure failure) { fail(std::move(failure)); }
   /// The handshake for `credentials` as RESP; empty when none is needed.
   [[nodiscard]] std::string handshake(const std::optional<Credentials>& credentials);
   void no_credentials();

@@ -53,7 +53,8 @@ Failure Connection::read(bool may_wait, std::vector<Reply>& replies) noexcept {
       switch (result.status) {
         case ByteStream::Status::kAgain: return {};
         case ByteStream::Status::kClosed: return lost("Redis closed it");
-        case ByteStream::Status::kFailed: return lost(std::system_category().message(result.error).c_str());
+        case ByteStream::Status::kFailed:
+          return result.error != 0 ? lost(std::system_category().message(result.error).c_str()) : failed();
         case ByteStream::Status::kOk: break;
       }
       has_received_ = true;
@@ -74,9 +75,18 @@ Failure Connection::read(bool may_wait, std::vector<Reply>& replies) noexcept {
   return {};
 }
 
+/// The stream's own failure. Before the first reply it is one of the set-up: with TLS 1.3 a server refuses a client's
+/// certificate only after the handshake.
+Failure Connection::failed() const {
+  Failure failure = stream_->failure();
+  if (has_received_ || !failure.code) failure.code = Errc::kConnectionLost;
+  failure.may_have_executed = true;
+  return failure;
+}
+
 Failure Connection::lost(const char* why) const {
   std::string detail = why;
-  if (!has_received_) detail += " before it sent anything; does it expect TLS (rediss://)?";
+  if (!has_received_ && !stream_->is_encrypted()) detail += " before it sent anything; does it expect TLS (rediss://)?";
   return {Errc::kConnectionLost, true, std::move(detail)};
 }
 

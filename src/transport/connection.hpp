@@ -50,6 +50,7 @@ class Connection {
  private:
   [[nodiscard]] Failure read(bool may_wait, std::vector<Reply>& replies) noexcept;
   [[nodiscard]] Failure lost(const char* why) const;
+  [[nodiscard]] Failure failed() const;
 
   const std::unique_ptr<ByteStream> stream_;
   ReplyParser parser_;

@@ -10,9 +10,10 @@
 namespace tollgate::inline v0 {
 namespace {
 
-// When a connection this old gets READONLY, its server has been demoted; its name may resolve to the new primary by
-// now.
-constexpr std::chrono::seconds kDemotable{1};
+// When a connection this old gets READONLY, its server has been demoted, and its name may resolve to the new primary by
+// now. When it gets NOAUTH or WRONGPASS, its login has ended, and new credentials may be accepted. A younger one would
+// be made again in vain.
+constexpr std::chrono::seconds kReplaceable{1};
 
 }  // namespace
 
@@ -123,9 +124,10 @@ bool ConnectionMachine::begin_connecting(Time now, FinishedExchanges& finished) 
   return false;
 }
 
-void ConnectionMachine::connected(Time now, bool has_answered) noexcept {
+void ConnectionMachine::connected(Time now, bool has_answered, const LoginRenewal& login) noexcept {
   is_connected_ = true;
   has_answered_ = has_answered;
+  login_ = login;
   connected_at_ = last_received_ = now;
   has_timed_out_.store(false, std::memory_order_relaxed);
   preload_scripts(now);
@@ -175,10 +177,7 @@ const Exchange* ConnectionMachine::received(std::vector<Reply>& replies, const F
   Failure failure;
   FinishedExchanges completed;
   for (Reply& reply : replies) {
-    if (reply.is_error() && reply.text().starts_with("READONLY") && now - connected_at_ > kDemotable && !is_sending_ &&
-        unsent_ == 0) {
-      is_closing_ = true;
-    }
+    if (reply.is_error() && demands_new_connection(reply, now)) is_closing_ = true;
     const auto delivery = queue_.deliver(std::move(reply), completed);
     if (delivery == ExchangeQueue::Delivery::kTaken) continue;
     is_out_of_memory_ = delivery == ExchangeQueue::Delivery::kOutOfMemory;
@@ -199,14 +198,50 @@ const Exchange* ConnectionMachine::received(std::vector<Reply>& replies, const F
   return last;
 }
 
+/// Whether this error means that only another connection can serve later calls. What was sent is answered first.
+bool ConnectionMachine::demands_new_connection(const Reply& reply, Time now) noexcept {
+  if (now - connected_at_ <= kReplaceable || is_sending_ || unsent_ > 0 || queue_.awaits_login_reply()) return false;
+  const std::string_view text = reply.text();
+  if (text.starts_with("NOAUTH") || text.starts_with("WRONGPASS")) return is_logged_out_ = true;
+  return text.starts_with("READONLY");
+}
+
 /// Updates the health by the replies to a call: an error that any client would get is a failure.
 void ConnectionMachine::note_outcome(const Exchange& exchange, Time now, FinishedExchanges& finished) noexcept {
+  if (exchange.is_login) return note_login(exchange, now);
   if (!exchange.awaited || !exchange.result.ok()) return;
   if (const auto inability = ServerHealth::inability_in(exchange.result.replies)) {
+    if (is_logged_out_) return;  // whether the next connection logs in decides
     circuit_changed(health_.fail(now, *inability), *inability, finished);
   } else {
     circuit_changed(health_.succeed(), {}, finished);
   }
+}
+
+void ConnectionMachine::renew_login(const Credentials& credentials, Time asked_at) {
+  if (!is_connected_ || !login_.is_asking()) return;
+  std::string bytes;
+  append_auth(bytes, credentials);
+  queue_.add_login(bytes, asked_at);
+  login_.renewed(asked_at, credentials.valid_for);
+}
+
+void ConnectionMachine::login_not_renewed(const Failure& why, Time now) noexcept {
+  if (!is_connected_ || !login_.is_asking()) return;
+  const bool is_first = login_.failed(now);
+  driver_.login_refused(why, login_.due(), is_first);
+}
+
+void ConnectionMachine::note_login(const Exchange& exchange, Time now) noexcept {
+  if (!exchange.result.ok()) return;
+  if (!exchange.result.replies[0].is_error()) return login_.accepted();
+  Failure why{Errc::kAuthFailed};
+  try {
+    why = failure_from_error_reply(exchange.result.replies[0].text(), "AUTH");
+  } catch (const std::bad_alloc&) {  // the error code is sufficient
+  }
+  const bool is_first = login_.failed(now);
+  driver_.login_refused(why, login_.due(), is_first);
 }
 
 void ConnectionMachine::circuit_changed(ServerHealth::Change change, const Failure& failure,
@@ -239,9 +274,12 @@ void ConnectionMachine::lose_connection(const Failure& failure, Time now, Finish
 void ConnectionMachine::drop_connection(const Failure& failure, FinishedExchanges& finished) noexcept {
   if (is_connected_) {
     driver_.close_connection(failure);
-    is_connected_ = is_closing_ = is_sending_ = is_blocked_ = has_answered_ = is_out_of_memory_ = false;
+    is_connected_ = is_closing_ = is_sending_ = is_blocked_ = has_answered_ = is_out_of_memory_ = is_logged_out_ =
+        false;
     unsent_ = 0;
+    login_ = {};
     queue_.discard_pending(*scripts_);  // the next connection loads them again
+    queue_.discard_pending_login();
     has_timed_out_.store(false, std::memory_order_relaxed);
   }
   Failure in_doubt = detail::copy_of(failure);

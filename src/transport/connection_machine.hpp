@@ -19,8 +19,10 @@
 #include <string_view>
 #include <vector>
 
+#include "tollgate/client_options.hpp"
 #include "tollgate/redis_client.hpp"
 #include "transport/exchange_queue.hpp"
+#include "transport/login_renewal.hpp"
 #include "transport/script_preload.hpp"
 #include "transport/server_health.hpp"
 
@@ -42,6 +44,9 @@ class ConnectionMachine {
     virtual void close_connection(const Failure& why) noexcept = 0;
     virtual void circuit_opened(const Failure& why) noexcept = 0;
     virtual void circuit_closed() noexcept = 0;
+    /// AUTH with new credentials was refused: they are asked for again at `again_at`. `is_first`: since some were
+    /// accepted.
+    virtual void login_refused(const Failure& why, Time again_at, bool is_first) noexcept = 0;
 
    protected:
     ~Driver() = default;
@@ -90,8 +95,13 @@ class ConnectionMachine {
     queue_.release(exchange);
   }
 
-  /// Removes and returns the oldest post that is not sent.
-  [[nodiscard]] std::optional<ExchangeQueue::Post> take_pending_post() noexcept { return queue_.take_pending_post(); }
+  /// Moves posts that are not sent, in their order, to another connection of the same server.
+  void move_pending_posts_to(ConnectionMachine& other) noexcept { queue_.move_pending_posts_to(other.queue_); }
+
+  /// Ends posts that wait for a connection, certain not to have executed.
+  void refuse_unsent_posts(const Failure& why, FinishedExchanges& finished) noexcept {
+    if (!is_connected_) queue_.fail_pending_posts(why, finished);
+  }
 
   // Connecting, sending and receiving.
 
@@ -99,8 +109,8 @@ class ConnectionMachine {
 
   /// Whether an attempt to connect may begin. If not, the circuit is open, and pending calls end; posts stay.
   [[nodiscard]] bool begin_connecting(Time now, FinishedExchanges& finished) noexcept;
-  /// `has_answered`: the server has answered the handshake.
-  void connected(Time now, bool has_answered) noexcept;
+  /// `has_answered`: the server has answered the handshake. `login`: its credentials.
+  void connected(Time now, bool has_answered, const LoginRenewal& login) noexcept;
   void connect_failed(const Failure& failure, Time now, FinishedExchanges& finished) noexcept;
 
   /// Appends the bytes that are to be sent now to `out`, which holds those that sent() said to keep, and nothing else.
@@ -125,6 +135,18 @@ class ConnectionMachine {
   void give_up_connection(const Failure& why, FinishedExchanges& finished) noexcept;
   /// Ends every exchange. Handlers may add posts meanwhile, so it is repeated until detached() is zero.
   void end(FinishedExchanges& finished) noexcept;
+
+  // Credentials that end.
+
+  /// When to call begin_login_renewal(); Time::max() when never.
+  [[nodiscard]] Time login_due() const noexcept { return login_.due(); }
+  /// Whether the driver must ask for credentials now, and then call renew_login() or login_not_renewed().
+  [[nodiscard]] bool begin_login_renewal(Time now) noexcept { return is_connected_ && login_.begin(now); }
+  /// Sends AUTH with credentials that were asked for at `asked_at`, before all pending exchanges; nothing when another
+  /// connection has been established meanwhile. Throws std::bad_alloc.
+  void renew_login(const Credentials& credentials, Time asked_at);
+  /// There are no new credentials: the old ones stay.
+  void login_not_renewed(const Failure& why, Time now) noexcept;
 
   // What is known of the server.
 
@@ -158,8 +180,9 @@ class ConnectionMachine {
   [[nodiscard]] std::size_t posted() const noexcept { return queue_.posted(); }
   /// Posts and abandoned calls.
   [[nodiscard]] std::size_t detached() const noexcept { return queue_.detached(); }
-  /// Whether an abandoned call names `key`.
-  [[nodiscard]] bool has_abandoned(std::string_view key) const noexcept { return queue_.has_abandoned(key); }
+  /// Whether a post, or an abandoned call, names `key`.
+  [[nodiscard]] bool has_detached(std::string_view key) const noexcept { return queue_.has_detached(key); }
+  [[nodiscard]] bool has_post(std::string_view key) const noexcept { return queue_.has_post(key); }
   /// The call that has waited longest.
   [[nodiscard]] std::optional<Handle> oldest_awaited() noexcept { return queue_.oldest_awaited(); }
 
@@ -172,6 +195,8 @@ class ConnectionMachine {
   void lose_connection(const Failure& failure, Time now, FinishedExchanges& finished) noexcept;
   void drop_connection(const Failure& failure, FinishedExchanges& finished) noexcept;
   void preload_scripts(Time now) noexcept;
+  void note_login(const Exchange& exchange, Time now) noexcept;
+  [[nodiscard]] bool demands_new_connection(const Reply& reply, Time now) noexcept;
   [[nodiscard]] Time silent_since(Time now) const noexcept;
 
   Driver& driver_;
@@ -185,12 +210,14 @@ class ConnectionMachine {
 
   // Of the connection; the flags are false while there is none.
   bool is_connected_ = false;
-  bool is_closing_ = false;  // nothing more is sent: sending failed, or the server is read-only
+  bool is_closing_ = false;  // nothing more is sent: sending failed, or another server or login is needed
   bool is_sending_ = false;  // between begin_sending() and sent()
   bool is_blocked_ = false;  // the last bytes were not all sent
   bool has_answered_ = false;
   bool is_out_of_memory_ = false;  // replies were lost because our memory was short: no failure of the server
+  bool is_logged_out_ = false;     // closing because the server does not accept the login any more
   std::size_t unsent_ = 0;         // bytes of an exchange that was sent in part
+  LoginRenewal login_;
   Time connected_at_ = Time::min();
   Time last_received_ = Time::min();
   std::atomic<bool> has_timed_out_{false};  // a call in flight, and nothing was received since

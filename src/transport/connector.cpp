@@ -53,6 +53,7 @@ Connector::Progress Connector::advance(Time until) {
       case Action::kResolve: resolve(until); break;
       case Action::kOpen: open(); break;
       case Action::kAwaitOpen: await_open(until); break;
+      case Action::kSecure: secure(until); break;
       case Action::kLogIn: log_in(); break;
       case Action::kAwaitAnswers: await_answers(until); break;
       case Action::kConnected: return Progress::kConnected;
@@ -100,16 +101,36 @@ void Connector::await_open(Time until) {
   attempt_.opened();
 }
 
+void Connector::secure(Time until) {
+  if (!secured_) {
+    TlsContext::Opened opened = tls_->open();
+    if (!opened.engine) return attempt_.not_secured(std::move(opened.failure));
+    secured_ = std::make_unique<TlsStream>(std::move(socket_), std::move(opened.engine));
+  }
+  switch (secured_->handshake()) {
+    case TlsStream::Progress::kDone: return attempt_.secured();
+    case TlsStream::Progress::kFailed: return attempt_.not_secured(secured_->failure());
+    case TlsStream::Progress::kPending: break;
+  }
+  if (secured_->wait(std::min(until, attempt_.deadline()), false)) return;
+  is_paused_ = until < attempt_.deadline();
+  if (!is_paused_) attempt_.timed_out();
+}
+
 void Connector::log_in() {
   std::optional<Credentials> credentials = login_.fixed;
   if (login_.credentials) {
+    const auto asked_at = std::chrono::steady_clock::now();
     try {
       credentials = login_.credentials();
+      login_renewal_ = {asked_at, credentials->valid_for};
     } catch (...) {  // the exception's text may contain a secret, so it is dropped
       return attempt_.no_credentials();
     }
   }
-  connection_ = std::make_shared<Connection>(std::make_unique<SocketStream>(std::move(socket_)));
+  std::unique_ptr<ByteStream> stream = std::move(secured_);
+  if (!stream) stream = std::make_unique<SocketStream>(std::move(socket_));
+  connection_ = std::make_shared<Connection>(std::move(stream));
   connection_->outgoing = attempt_.handshake(credentials);
 }
 

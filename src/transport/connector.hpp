@@ -9,41 +9,47 @@
 
 #include "transport/connect_attempt.hpp"
 #include "transport/connection.hpp"
+#include "transport/connection_source.hpp"
+#include "transport/login_renewal.hpp"
 #include "transport/open_socket.hpp"
 #include "transport/resolution.hpp"
+#include "transport/tls_context.hpp"
+#include "transport/tls_stream.hpp"
 
 namespace tollgate::inline v0 {
 
-class Connector {
+class Connector final : public PendingConnection {
  public:
-  using Time = ConnectAttempt::Time;
-  enum class Progress : std::uint8_t { kPending, kConnected, kFailed };
+  /// `endpoint`, `login` and `tls` must outlive the connector; `tls` is null where the endpoint is not encrypted.
+  Connector(const Endpoint& endpoint, const Login& login, TlsContext* tls, Handshake handshake,
+            std::chrono::milliseconds timeout, Time now)
+      : endpoint_(endpoint), login_(login), tls_(tls), attempt_(endpoint, login, handshake, timeout, now) {}
 
-  /// `endpoint` and `login` must outlive the connector.
-  Connector(const Endpoint& endpoint, const Login& login, Handshake handshake, std::chrono::milliseconds timeout,
-            Time now)
-      : endpoint_(endpoint), login_(login), attempt_(endpoint, login, handshake, timeout, now) {}
+  [[nodiscard]] Progress advance(Time until) override;
+  [[nodiscard]] std::shared_ptr<Connection> take_connection() noexcept override { return std::move(connection_); }
+  [[nodiscard]] const Failure& failure() const noexcept override { return attempt_.failure(); }
 
-  /// Continues until there is an outcome, at most until `until`; then returns kPending. Throws std::bad_alloc; then the
-  /// connector must be discarded.
-  [[nodiscard]] Progress advance(Time until);
-
-  [[nodiscard]] std::shared_ptr<Connection> take_connection() noexcept { return std::move(connection_); }
-  [[nodiscard]] const Failure& failure() const noexcept { return attempt_.failure(); }
+  [[nodiscard]] const LoginRenewal& login() const noexcept override { return login_renewal_; }
+  /// The reply to Login::inquiry, once connected.
+  [[nodiscard]] const Reply& inquiry_reply() const noexcept { return attempt_.inquiry_reply(); }
 
  private:
   void resolve(Time until);
   void open();
   void await_open(Time until);
+  void secure(Time until);
   void log_in();
   void await_answers(Time until);
 
   const Endpoint& endpoint_;
   const Login& login_;
+  TlsContext* const tls_;
   ConnectAttempt attempt_;
   std::shared_ptr<Resolution> resolution_;
-  std::unique_ptr<OpenSocket> socket_;  // until connection_ owns it
+  std::unique_ptr<OpenSocket> socket_;  // until a stream owns it
+  std::unique_ptr<TlsStream> secured_;  // until connection_ owns it
   std::shared_ptr<Connection> connection_;
+  LoginRenewal login_renewal_;
   std::vector<Reply> replies_;
   bool is_paused_ = false;  // the caller's deadline passed before the outcome
 };

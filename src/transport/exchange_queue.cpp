@@ -42,6 +42,7 @@ ExchangeQueue::Handle ExchangeQueue::take(ExchangeList& idle) {
 ExchangeQueue::Handle ExchangeQueue::add(ExchangeList& idle, Serial serial, std::string_view bytes,
                                          std::size_t expected, bool first) {
   const Handle exchange = take(idle);
+  exchange->is_login = false;
   exchange->bytes.assign(bytes);
   exchange->result.replies.reserve(expected);
   exchange->counted_bytes = bytes.size();
@@ -87,10 +88,31 @@ std::optional<ExchangeQueue::Handle> ExchangeQueue::add_post(CommandBatch& batch
   return exchange;
 }
 
-bool ExchangeQueue::has_abandoned(std::string_view key) const noexcept {
-  if (abandoned_ == 0) return false;
-  const auto names_key = [key](const Exchange& exchange) {
-    if (exchange.awaited || exchange.posted) return false;
+void ExchangeQueue::add_login(std::string_view bytes, std::chrono::steady_clock::time_point now) {
+  const Handle exchange = add(idle_posts_, 0, bytes, 1, true);
+  exchange->awaited = false;
+  exchange->posted = true;
+  exchange->is_login = true;
+  exchange->own_batch = {};
+  exchange->batch = &exchange->own_batch;
+  exchange->since = now;
+  posted_bytes_ += bytes.size();
+  posted_.fetch_add(1, std::memory_order_relaxed);
+}
+
+bool ExchangeQueue::has_detached(std::string_view key) const noexcept {
+  return detached() > 0 && has(key, [](const Exchange& exchange) { return !exchange.awaited; });
+}
+
+bool ExchangeQueue::has_post(std::string_view key) const noexcept {
+  return posted() > 0 && has(key, [](const Exchange& exchange) { return exchange.posted; });
+}
+
+/// Whether an exchange that is not done, and that `matches`, names `key`.
+template <class Matches>
+bool ExchangeQueue::has(std::string_view key, Matches matches) const noexcept {
+  const auto names_key = [&](const Exchange& exchange) {
+    if (!matches(exchange)) return false;
     for (std::size_t i = 0; i < exchange.batch->size(); ++i) {
       if ((*exchange.batch)[i].key == key) return true;
     }
@@ -133,6 +155,11 @@ std::size_t ExchangeQueue::put_back(std::size_t unsent, FinishedExchanges& finis
 
 bool ExchangeQueue::take_reply(Handle exchange, Reply reply) {
   Replies& replies = exchange->result.replies;
+  if (exchange->is_login) {
+    if (!reply.is_error() && reply.kind() != Reply::Kind::kStatus) return false;
+    replies.push_back(std::move(reply));
+    return true;
+  }
   if (exchange->retried) {
     while (exchange->refill < replies.size() && !is_noscript(replies[exchange->refill])) ++exchange->refill;
   }
@@ -162,7 +189,7 @@ ExchangeQueue::Delivery ExchangeQueue::deliver(Reply reply, FinishedExchanges& f
 /// Whether the reply is NOSCRIPT: Redis has lost the script (by a restart or SCRIPT FLUSH) and has not run it, so it is
 /// sent again, once, with its source. Any other error is a final reply.
 bool ExchangeQueue::retry_with_source(Handle exchange) {
-  if (exchange->retried) return false;
+  if (exchange->retried || exchange->is_login) return false;
   std::size_t missing = 0;
   for (std::size_t i = 0; i < exchange->result.replies.size(); ++i) {
     if (!is_noscript(exchange->result.replies[i])) continue;
@@ -246,22 +273,35 @@ ExchangeQueue::GivenUp ExchangeQueue::give_up(Handle exchange) noexcept {
   return GivenUp::kAbandoned;
 }
 
-std::optional<ExchangeQueue::Post> ExchangeQueue::take_pending_post() noexcept {
-  const auto post = std::find_if(pending_.begin(), pending_.end(), [](const Exchange& e) { return e.posted; });
-  if (post == pending_.end()) return std::nullopt;
-  Post taken{std::move(post->own_batch), std::move(post->handler)};
-  posted_commands_ -= taken.batch.size();
-  post->own_batch = {};
-  FinishedExchanges finished;
-  finish(pending_, post, finished);
-  release(post);
-  return taken;
+void ExchangeQueue::move_pending_posts_to(ExchangeQueue& other) noexcept {
+  for (Handle exchange = pending_.begin(); exchange != pending_.end();) {
+    const Handle next = std::next(exchange);
+    if (exchange->posted && !exchange->is_login) {
+      other.pending_.splice(other.pending_.end(), pending_, exchange);
+      posted_commands_ -= exchange->own_batch.size();
+      posted_bytes_ -= exchange->counted_bytes;
+      posted_.fetch_sub(1, std::memory_order_relaxed);
+      other.posted_commands_ += exchange->own_batch.size();
+      other.posted_bytes_ += exchange->counted_bytes;
+      other.posted_.fetch_add(1, std::memory_order_relaxed);
+    }
+    exchange = next;
+  }
 }
 
 void ExchangeQueue::discard_pending(const ReplyHandler& handler) noexcept {
+  discard_pending_if([&](const Exchange& exchange) { return exchange.handler.get() == &handler; });
+}
+
+void ExchangeQueue::discard_pending_login() noexcept {
+  discard_pending_if([](const Exchange& exchange) { return exchange.is_login; });
+}
+
+template <class Matches>
+void ExchangeQueue::discard_pending_if(Matches matches) noexcept {
   for (Handle exchange = pending_.begin(); exchange != pending_.end();) {
     const Handle next = std::next(exchange);
-    if (exchange->posted && exchange->handler.get() == &handler) {
+    if (exchange->posted && matches(*exchange)) {
       FinishedExchanges discarded;
       finish(pending_, exchange, discarded);
       release(exchange);
@@ -284,6 +324,7 @@ void ExchangeQueue::release(Handle exchange) noexcept {
     return;
   }
   exchange->stage = Exchange::Stage::kFree;
+  if (exchange->is_login) std::fill(exchange->bytes.begin(), exchange->bytes.end(), '\0');  // a password
   exchange->handler.reset();
   exchange->batch = nullptr;
   exchange->result.replies.clear();

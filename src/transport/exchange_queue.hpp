@@ -34,6 +34,7 @@ struct Exchange {
   Stage stage = Stage::kFree;
   bool awaited = false;  ///< its caller waits; otherwise it is a post or an abandoned call, and its handler is called
   bool posted = false;
+  bool is_login = false;     ///< AUTH: a post without a batch, whose arguments are in `bytes` alone
   Serial serial = 0;         ///< the serial number of its first command
   bool retried = false;      ///< after NOSCRIPT, the scripts were sent again with their source
   std::size_t expected = 0;  ///< replies still to come
@@ -117,8 +118,9 @@ class ExchangeQueue {
   /// Posts and abandoned calls: no thread waits for them.
   [[nodiscard]] std::size_t detached() const noexcept { return posted() + abandoned_; }
 
-  /// Whether an abandoned call, which may still be executed, names `key`.
-  [[nodiscard]] bool has_abandoned(std::string_view key) const noexcept;
+  /// Whether a post, or an abandoned call, which may still be executed, names `key`.
+  [[nodiscard]] bool has_detached(std::string_view key) const noexcept;
+  [[nodiscard]] bool has_post(std::string_view key) const noexcept;
 
   /// Adds a pending exchange for a call; nothing when the limits are reached. `batch` must exist until the exchange is
   /// released or given up; `bytes` encode `batch` with `serial`.
@@ -128,6 +130,13 @@ class ExchangeQueue {
   /// unchanged. `first`: sent before all other pending exchanges.
   [[nodiscard]] std::optional<Handle> add_post(CommandBatch& batch, Serial serial, std::string_view bytes,
                                                std::shared_ptr<ReplyHandler>& handler, bool first = false);
+
+  /// Adds AUTH, encoded as `bytes`, as a post that is sent before all other pending exchanges. Throws std::bad_alloc.
+  void add_login(std::string_view bytes, std::chrono::steady_clock::time_point now);
+  /// Whether the next reply is the one to AUTH.
+  [[nodiscard]] bool awaits_login_reply() const noexcept { return !in_flight_.empty() && in_flight_.front().is_login; }
+  /// Removes AUTH if it is pending: it is for this connection alone.
+  void discard_pending_login() noexcept;
 
   /// Moves pending exchanges into flight, sent at `now`, and appends their bytes to `out`; fewer when memory is short.
   /// An exchange for which even an empty `out` has no memory fails, certain not to have executed.
@@ -165,12 +174,8 @@ class ExchangeQueue {
   /// Ends an exchange that is pending, as if its connection had been lost.
   void fail_pending(Handle exchange, const Failure& failure, FinishedExchanges& finished) noexcept;
 
-  /// Removes and returns the oldest pending post; nothing when there is none. The caller then owns its handler.
-  struct Post {
-    CommandBatch batch;
-    std::shared_ptr<ReplyHandler> handler;
-  };
-  [[nodiscard]] std::optional<Post> take_pending_post() noexcept;
+  /// Moves pending posts, in their order, behind the pending exchanges of `other`; beyond its limits, if need be.
+  void move_pending_posts_to(ExchangeQueue& other) noexcept;
 
   /// Removes pending posts with this handler, without calling it.
   void discard_pending(const ReplyHandler& handler) noexcept;
@@ -188,10 +193,14 @@ class ExchangeQueue {
  private:
   static Handle take(ExchangeList& idle);
   Handle add(ExchangeList& idle, Serial serial, std::string_view bytes, std::size_t expected, bool first);
+  template <class Matches>
+  void discard_pending_if(Matches matches) noexcept;
   void finish(ExchangeList& from, Handle exchange, FinishedExchanges& finished) noexcept;
   void fail(ExchangeList& from, Handle exchange, const Failure& failure, FinishedExchanges& finished) noexcept;
   void fail_all(ExchangeList& from, bool posted, const Failure& failure, FinishedExchanges& finished) noexcept;
   bool retry_with_source(Handle exchange);
+  template <class Matches>
+  [[nodiscard]] bool has(std::string_view key, Matches matches) const noexcept;
   [[nodiscard]] bool take_reply(Handle exchange, Reply reply);
 
   std::atomic<Serial> next_serial_;

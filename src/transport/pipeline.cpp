@@ -37,7 +37,7 @@ Pipeline::Pipeline(Shared& shared, Handshake handshake, Use use)
 /// The end of a client is not reported, because the observer might call a limiter that has been destroyed.
 void Pipeline::close() noexcept {
   Lock lock{mutex_};
-  set_primary(false);
+  has_ended_ = true;
   do {  // handlers may post, too
     FinishedExchanges finished;
     machine_.end(finished);
@@ -46,9 +46,9 @@ void Pipeline::close() noexcept {
 }
 
 BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
-                              const std::shared_ptr<ReplyHandler>& late) {
+                              const std::shared_ptr<ReplyHandler>& late, bool* is_replaced) {
   bool late_follows = false;
-  BatchResult result = run_call(batch, now, until, late, late_follows);
+  BatchResult result = run_call(batch, now, until, late, late_follows, is_replaced);
   if (late && result.failure.may_have_executed && !late_follows) late->handle(shared_.client, batch, result);
   shared_.events.deliver();
   return result;
@@ -56,7 +56,7 @@ BatchResult Pipeline::execute(const CommandBatch& batch, Time now, Time until,
 
 /// `late_follows`: the exchange is still in flight, and `late` will be called when it ends.
 BatchResult Pipeline::run_call(const CommandBatch& batch, Time now, Time until,
-                               const std::shared_ptr<ReplyHandler>& late, bool& late_follows) {
+                               const std::shared_ptr<ReplyHandler>& late, bool& late_follows, bool* is_replaced) {
   if (until <= now) return failed(detail::failure(Errc::kTimeout, false, "the deadline had passed before the call"));
   if (batch.empty()) return {};
 
@@ -66,6 +66,10 @@ BatchResult Pipeline::run_call(const CommandBatch& batch, Time now, Time until,
 
   Lock lock{mutex_};
   CallScope call{*this, lock};
+  if (is_replaced != nullptr && !is_primary_.load(std::memory_order_relaxed)) {
+    *is_replaced = true;
+    return {};
+  }
   read_after_silence(lock, now, true);
   Failure refusal;
   const auto added = machine_.add_call(batch, serial, bytes.view(), late, now, refusal);
@@ -120,10 +124,10 @@ void Pipeline::leave(Lock& lock, Handle exchange) noexcept {
   machine_.release(exchange);
 }
 
-void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
+bool Pipeline::add_post(CommandBatch& batch, std::shared_ptr<ReplyHandler>& handler, bool only_on_primary) {
   if (batch.empty()) {
     if (handler) handler->handle(shared_.client, batch, {});
-    return;
+    return true;
   }
   const Serial serial = machine_.take_serial(batch);
   RespBuffer bytes;
@@ -133,6 +137,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
   {
     Lock lock{mutex_};
     const CallScope scope{*this, lock};
+    if (only_on_primary && !is_primary_.load(std::memory_order_relaxed)) return false;
     const Time now = SteadyClock::now();
     read_after_silence(lock, now, false);
     added = machine_.add_post(batch, serial, bytes.view(), handler, now);
@@ -145,6 +150,7 @@ void Pipeline::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
                     failed(detail::failure(Errc::kOverloaded, false, "too many posts are on their way")));
   }
   if (!is_in_handler()) shared_.events.deliver();
+  return true;
 }
 
 bool Pipeline::drain(Time deadline) {
@@ -220,6 +226,33 @@ bool Pipeline::is_silent() {
   return machine_.is_silent(now);
 }
 
+void Pipeline::renew_login() noexcept {
+  const Time asked_at = SteadyClock::now();
+  {
+    const Lock lock{mutex_};
+    if (!machine_.begin_login_renewal(asked_at)) return shared_.note_login_due(machine_.login_due());
+  }
+  std::optional<Credentials> credentials;
+  try {
+    credentials = shared_.login.credentials();
+  } catch (...) {  // the exception's text may contain a secret, so it is dropped
+  }
+  Lock lock{mutex_};
+  const CallScope scope{*this, lock};
+  Failure why = detail::failure(Errc::kAuthFailed, false, "the credentials callback threw");
+  if (credentials) {
+    try {
+      machine_.renew_login(*credentials, asked_at);
+    } catch (const std::bad_alloc&) {
+      credentials.reset();
+      why = detail::failure(Errc::kAuthFailed, false, "out of memory");
+    }
+  }
+  if (!credentials) machine_.login_not_renewed(why, asked_at);
+  shared_.note_login_due(machine_.login_due());
+  if (driver_ != nullptr && machine_.may_send() && sends_at_once()) write(lock);
+}
+
 void Pipeline::give_up_connection(const char* why) noexcept {
   Lock lock{mutex_};
   const CallScope scope{*this, lock};
@@ -228,16 +261,46 @@ void Pipeline::give_up_connection(const char* why) noexcept {
   finish(lock, finished);
 }
 
-void Pipeline::move_pending_posts_to(Pipeline& other) {
-  for (;;) {
-    std::optional<ExchangeQueue::Post> post;
-    {
-      const Lock lock{mutex_};
-      post = machine_.take_pending_post();
-    }
-    if (!post) return;
-    other.post(std::move(post->batch), std::move(post->handler));
+void Pipeline::refuse_unsent_posts(const char* why) noexcept {
+  Lock lock{mutex_};
+  const CallScope scope{*this, lock};
+  FinishedExchanges finished;
+  machine_.refuse_unsent_posts(detail::failure(Errc::kMoved, false, why), finished);
+  finish(lock, finished);
+}
+
+bool Pipeline::hand_over_to(Pipeline& other, const std::function<bool()>& switch_primary) {
+  {
+    const std::scoped_lock both{mutex_, other.mutex_};
+    if (!switch_primary()) return false;
+    set_primary(false);
+    other.set_primary(true);
+    machine_.move_pending_posts_to(other.machine_);
   }
+  other.send_pending();
+  return true;
+}
+
+void Pipeline::move_pending_posts_to(Pipeline& other) {
+  {
+    const std::scoped_lock both{mutex_, other.mutex_};
+    machine_.move_pending_posts_to(other.machine_);
+  }
+  other.send_pending();
+}
+
+void Pipeline::send_pending() noexcept {
+  Lock lock{mutex_};
+  pass_on_driver_role(lock);  // a driver sends them
+}
+
+bool Pipeline::has_post_on(const CommandBatch& batch) {
+  if (!has_posts_under_way()) return false;
+  const Lock lock{mutex_};
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (machine_.has_post(batch[i].key)) return true;
+  }
+  return false;
 }
 
 void Pipeline::note_failure_elsewhere(const Failure& failure, Time since) {

@@ -84,10 +84,10 @@ void Pipeline::establish(Lock& lock, Time until) {
   FinishedExchanges finished;
   if (!connector_) {
     if (!machine_.begin_connecting(now, finished)) return finish(lock, finished);
-    connector_ = std::make_unique<Connector>(shared_.endpoint, shared_.login, handshake_, shared_.connect_timeout, now);
+    connector_ = shared_.begin_connecting(handshake_, now);
   }
 
-  auto progress = Connector::Progress::kPending;
+  auto progress = PendingConnection::Progress::kPending;
   lock.unlock();
   try {
     progress = connector_->advance(until);
@@ -99,16 +99,17 @@ void Pipeline::establish(Lock& lock, Time until) {
   lock.lock();
 
   switch (progress) {
-    case Connector::Progress::kPending: return;
-    case Connector::Progress::kConnected:
+    case PendingConnection::Progress::kPending: return;
+    case PendingConnection::Progress::kConnected:
       connection_ = connector_->take_connection();
-      connector_.reset();
       last_read_ = SteadyClock::now();
       round_trip_.reset();
-      machine_.connected(last_read_, connection_->has_answered);
+      machine_.connected(last_read_, connection_->has_answered, connector_->login());
+      shared_.note_login_due(machine_.login_due());
+      connector_.reset();
       count(ClientEvents::kConnects);
       return report(EventKind::kConnected);
-    case Connector::Progress::kFailed:
+    case PendingConnection::Progress::kFailed:
       const Failure failure = detail::copy_of(connector_->failure());
       connector_.reset();
       machine_.connect_failed(failure, SteadyClock::now(), finished);
@@ -161,12 +162,17 @@ void Pipeline::circuit_opened(const Failure& why) noexcept {
 
 void Pipeline::circuit_closed() noexcept { report(EventKind::kCircuitClosed); }
 
+void Pipeline::login_refused(const Failure& why, Time again_at, bool is_first) noexcept {
+  if (is_first) report(EventKind::kCredentialsRefused, why);
+  shared_.note_login_due(again_at);
+}
+
 void Pipeline::report(EventKind kind, const Failure& failure) noexcept {
-  if (is_primary_.load(std::memory_order_relaxed)) shared_.events.report(kind, failure);
+  if (!has_ended_ && is_primary_.load(std::memory_order_relaxed)) shared_.events.report(kind, failure);
 }
 
 void Pipeline::count(ClientEvents::Counter counter) noexcept {
-  if (is_primary_.load(std::memory_order_relaxed)) shared_.events.count(counter);
+  if (!has_ended_ && is_primary_.load(std::memory_order_relaxed)) shared_.events.count(counter);
 }
 
 /// Sends pending exchanges, including those that other threads add meanwhile and that must be sent at once.

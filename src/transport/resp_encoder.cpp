@@ -118,6 +118,11 @@ void append_resp(RespBuffer& out, const CommandBatch& batch, Serial serial, Scri
   append_batch(out, batch, serial, form);
 }
 
+void append_auth(std::string& out, const Credentials& credentials) {
+  if (credentials.username.empty()) return append_words(out, {"AUTH", credentials.password});
+  append_words(out, {"AUTH", credentials.username, credentials.password});
+}
+
 void append_resp(std::string& out, std::initializer_list<std::string_view> words) { append_words(out, words); }
 
 }  // namespace tollgate::inline v0

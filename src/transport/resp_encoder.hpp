@@ -7,6 +7,7 @@
 #include <string>
 #include <string_view>
 
+#include "tollgate/client_options.hpp"
 #include "tollgate/detail/inline_array.hpp"
 #include "tollgate/values/command_batch.hpp"
 #include "transport/expected_reply.hpp"
@@ -33,6 +34,9 @@ void append_resp(std::string& out, const Command& command, Serial serial, Script
 /// Appends every command of `batch` to `out`, with the serial number serial_of(serial, its index).
 void append_resp(std::string& out, const CommandBatch& batch, Serial serial, ScriptForm form = ScriptForm::kEvalSha);
 void append_resp(RespBuffer& out, const CommandBatch& batch, Serial serial, ScriptForm form = ScriptForm::kEvalSha);
+
+/// Appends AUTH, with or without a user.
+void append_auth(std::string& out, const Credentials& credentials);
 
 /// Appends a command of plain words, for the handshake of a connection.
 void append_resp(std::string& out, std::initializer_list<std::string_view> words);

@@ -23,6 +23,9 @@ struct Login {
   std::optional<Credentials> fixed = std::nullopt;     ///< used where there is no callback; nothing = no AUTH
   std::function<Credentials()> credentials = nullptr;  ///< as ClientOptions::credentials
   int database = 0;
+  /// One command, as RESP, that is sent behind AUTH and SELECT; its reply is kept for the owner of the attempt,
+  /// whatever it is. Empty = none.
+  std::string inquiry = {};
 };
 
 }  // namespace tollgate::inline v0

@@ -40,7 +40,10 @@ constexpr std::array kMeanings{
             "rediss+cluster://"},
     Meaning{Errc::kCrossSlot, Remedy::kSetUp, "the keys lie in different slots of a Redis Cluster (CROSSSLOT)"},
     Meaning{Errc::kUnknownCommand, Remedy::kSetUp,
-            "Redis has no such command, or it was renamed (ERR unknown command)"},
+            "Redis has no such command, or it was renamed, or this is a sentinel, whose URL must start with "
+            "redis+sentinel:// or rediss+sentinel:// (ERR unknown command)"},
+    Meaning{Errc::kTlsFailed, Remedy::kSetUp, "no TLS connection to Redis"},
+    Meaning{Errc::kWrongTopology, Remedy::kSetUp, "the URL does not fit the servers"},
 };
 
 const Meaning* meaning_of(int code) noexcept {
@@ -162,7 +165,9 @@ void throw_failure(Failure failure) {
     case Errc::kConnectFailed:
     case Errc::kConnectionLost:
     case Errc::kOverloaded:
-    case Errc::kProtocol: throw ConnectionError{std::move(failure)};
+    case Errc::kProtocol:
+    case Errc::kTlsFailed:
+    case Errc::kWrongTopology: throw ConnectionError{std::move(failure)};
     default: throw ServerError{std::move(failure)};
   }
 }

@@ -16,6 +16,7 @@ const char* to_string(EventKind kind) noexcept {
     case EventKind::kReservationDropped: return "reservation dropped";
     case EventKind::kMisconfigured: return "misconfigured";
     case EventKind::kScriptsRefused: return "scripts refused";
+    case EventKind::kCredentialsRefused: return "credentials refused";
   }
   return "unknown";
 }

@@ -119,6 +119,30 @@ TEST_F(ConnectionPoolOrder, APostIsExecutedAfterACallThatReturnedInDoubt) {
   EXPECT_EQ(posted->last().replies[0].to_integer(), 10);
 }
 
+// The gate forwards the primary's requests first.
+TEST_F(ConnectionPoolOrder, ACallIsExecutedAfterAPostThatFollowsACallInDoubt) {
+  const auto client = connect(gate_.url(), kPatient);
+  int polls = 0;
+  warm_up(*client, [&] { return gate_.connections() >= 2 && ++polls > 10; });  // the second one is logged in, too
+  gate_.pass_requests(false);
+  std::thread first([&] { EXPECT_TRUE(client->execute(charge_of(key("a"), 1), Clock::now() + 10s, nullptr).ok()); });
+  std::this_thread::sleep_for(50ms);
+  const BatchResult result = client->execute(charge_of(key("b"), 10), Clock::now() + 50ms, nullptr);
+  EXPECT_TRUE(result.failure.may_have_executed);
+  client->post(charge_of(key("b"), 5), nullptr);
+  std::thread resume([&] {
+    std::this_thread::sleep_for(100ms);
+    gate_.pass_requests(true);
+  });
+  CommandBatch look;
+  look.get(key("b"));
+  const BatchResult seen = client->execute(look, Clock::now() + 10s, nullptr);
+  resume.join();
+  first.join();
+  ASSERT_TRUE(seen.ok());
+  EXPECT_EQ(seen.replies[0].to_integer(), 15);
+}
+
 // The same, through a limiter.
 TEST_F(ConnectionPoolOrder, ARefundIsNotLostWhenItsChargeWasInDoubt) {
   const auto client = connect(server_.url(), kPatient);
@@ -160,14 +184,53 @@ TEST_F(ConnectionPoolOrder, ALateChargeOnAnyConnectionIsUndoneAlsoWhenAllDeadlin
   })) << counter("b");
 }
 
+class UnusedClient final : public RedisClient {
+ public:
+  BatchResult execute(const CommandBatch&, Deadline, const std::shared_ptr<ReplyHandler>&) override { return {}; }
+  void post(CommandBatch, std::shared_ptr<ReplyHandler>) override {}
+};
+
+TEST_F(ConnectionPoolOrder, AReplacedPrimaryTakesNoMorePostsAndCallsAndItsUnsentPostsMove) {
+  UnusedClient client;
+  const ScriptList no_scripts;
+  const Url url = Url::parse(server_.url());
+  Pipeline::Shared shared{client, url.endpoint(), url.login(nullptr), kPatient, no_scripts};
+  Pipeline before{shared, Handshake::kAsNeeded};
+  Pipeline after{shared, Handshake::kAsNeeded};
+  before.set_primary(true);
+  const auto posted = std::make_shared<CountingHandler>();
+  std::shared_ptr<ReplyHandler> handler = posted;
+  CommandBatch charge = charge_of(key("u"), 5);
+  ASSERT_TRUE(before.post_on_primary(charge, handler));  // there is no connection yet
+  EXPECT_FALSE(before.hand_over_to(after, [] { return false; }));
+  EXPECT_TRUE(before.has_posts_under_way());
+  EXPECT_TRUE(before.hand_over_to(after, [] { return true; }));
+  EXPECT_FALSE(before.has_posts_under_way());
+
+  // Threads that looked before.
+  charge = charge_of(key("u"), 7);
+  handler = posted;
+  EXPECT_FALSE(before.post_on_primary(charge, handler));
+  EXPECT_EQ(charge.size(), 2U);
+  EXPECT_EQ(handler, posted);
+  bool is_replaced = false;
+  static_cast<void>(before.execute(charge, Clock::now(), Clock::now() + 5s, nullptr, &is_replaced));
+  EXPECT_TRUE(is_replaced);
+
+  CommandBatch look;
+  look.get(key("u"));
+  const BatchResult seen = after.execute(look, Clock::now(), Clock::now() + 5s, nullptr, &(is_replaced = false));
+  EXPECT_FALSE(is_replaced);
+  ASSERT_TRUE(seen.ok());
+  EXPECT_EQ(seen.replies[0].to_integer(), 5);
+  EXPECT_TRUE(after.drain(Clock::now() + 5s));
+  EXPECT_EQ(posted->calls(), 1);
+}
+
 // finish() sends, without the lock, before it has woken the callers: a caller whose deadline comes then takes
 // its reply and leaves, and its exchange serves the next call.
 TEST_F(ConnectionPoolOrder, AReusedExchangeIsNotMistakenForTheFinishedOne) {
-  class UnusedClient final : public RedisClient {
-   public:
-    BatchResult execute(const CommandBatch&, Deadline, const std::shared_ptr<ReplyHandler>&) override { return {}; }
-    void post(CommandBatch, std::shared_ptr<ReplyHandler>) override {}
-  } client;
+  UnusedClient client;
   const ScriptList no_scripts;
   const Url url = Url::parse(server_.url());
   Pipeline::Shared shared{client, url.endpoint(), url.login(nullptr), kPatient, no_scripts};

@@ -61,6 +61,9 @@ class FaultTest : public ::testing::Test {
  protected:
   explicit FaultTest(std::vector<std::string> arguments = {}) : server_(std::move(arguments)), gate_(server_.port()) {}
 
+  /// With a server that speaks TLS; `certificates` must outlive the fixture.
+  explicit FaultTest(const testing::TlsCertificates& certificates) : server_(certificates), gate_(server_.port()) {}
+
   void TearDown() override {
     if (server_.pid() == 0) return;
     EXPECT_THAT(server_.keys_without_ttl(), ::testing::IsEmpty());

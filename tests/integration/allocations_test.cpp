@@ -1,7 +1,8 @@
-// The steady state allocates nothing per decision: counted by a global operator new, with the client and the socket of
-// a real redis-server included.
+// The steady state allocates nothing per decision: counted by a global operator new and by OpenSSL's allocator, with
+// the client and the socket of a real redis-server included, with and without TLS.
 
 #include <gtest/gtest.h>
+#include <openssl/crypto.h>
 
 #include <atomic>
 #include <chrono>
@@ -9,6 +10,7 @@
 #include <memory>
 #include <new>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "clients/memory_client.hpp"
@@ -38,6 +40,18 @@ void operator delete(void* memory, std::size_t /*size*/) noexcept { std::free(me
 namespace tollgate {
 namespace {
 
+// OpenSSL allows its allocator to be replaced before its first allocation alone.
+void* counted_malloc(std::size_t size, const char* /*file*/, int /*line*/) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  return std::malloc(size);
+}
+void* counted_realloc(void* memory, std::size_t size, const char* /*file*/, int /*line*/) {
+  allocations.fetch_add(1, std::memory_order_relaxed);
+  return std::realloc(memory, size);
+}
+void counted_free(void* memory, const char* /*file*/, int /*line*/) { std::free(memory); }
+const bool counts_openssl = CRYPTO_set_mem_functions(&counted_malloc, &counted_realloc, &counted_free) == 1;
+
 using namespace std::chrono_literals;
 
 template <class Decide>
@@ -48,12 +62,23 @@ std::size_t counted(Decide decide) {
   return allocations.load() - before;
 }
 
-class Allocations : public ::testing::TestWithParam<Admission> {
+enum class Transport { kPlain, kTls12, kTls13 };
+
+class Allocations : public ::testing::TestWithParam<std::tuple<Transport, Admission>> {
  protected:
-  testing::RedisServer server_;
-  RedisRateLimiter limiter_{connect(server_.url(), {.command_timeout = 5s}),
+  static Admission admission() { return std::get<Admission>(GetParam()); }
+  static std::unique_ptr<testing::RedisServer> start(const testing::TlsCertificates& certificates) {
+    const Transport transport = std::get<Transport>(GetParam());
+    if (transport == Transport::kPlain) return std::make_unique<testing::RedisServer>();
+    const char* const version = transport == Transport::kTls12 ? "TLSv1.2" : "TLSv1.3";
+    return std::make_unique<testing::RedisServer>(certificates, std::vector<std::string>{"--tls-protocols", version});
+  }
+
+  const testing::TlsCertificates certificates_;
+  const std::unique_ptr<testing::RedisServer> server_ = start(certificates_);
+  RedisRateLimiter limiter_{connect(server_->url(), {.command_timeout = 5s}),
                             {.max_tokens_per_minute = 1'000'000,
-                             .admission = GetParam(),
+                             .admission = admission(),
                              .deny_memory = 0ms,
                              .clock = std::make_shared<testing::ManualClock>()}};
 };
@@ -62,6 +87,9 @@ TEST_P(Allocations, TheCounterCounts) {
   const std::size_t before = allocations.load();
   ::operator delete(::operator new(1));
   EXPECT_EQ(allocations.load() - before, 1U);
+  ASSERT_TRUE(counts_openssl);
+  OPENSSL_free(OPENSSL_malloc(1));
+  EXPECT_EQ(allocations.load() - before, 2U);
 }
 
 TEST_P(Allocations, NoneForAnAdmittedRequest) {
@@ -79,9 +107,10 @@ TEST_P(Allocations, NoneForAPeek) {
 }
 
 TEST_P(Allocations, NoneForARememberedDenial) {
-  RedisRateLimiter limiter{
-      connect(server_.url(), {.command_timeout = 5s}),
-      {.max_tokens_per_minute = 1'000'000, .admission = GetParam(), .clock = std::make_shared<testing::ManualClock>()}};
+  RedisRateLimiter limiter{connect(server_->url(), {.command_timeout = 5s}),
+                           {.max_tokens_per_minute = 1'000'000,
+                            .admission = admission(),
+                            .clock = std::make_shared<testing::ManualClock>()}};
   ASSERT_TRUE(limiter.check_and_consume("user_42@example.com", 1'000'000));
   EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter.check_and_consume("user_42@example.com", 10)); }), 0U);
   EXPECT_EQ(limiter.consume("user_42@example.com", 10).source, Source::kLocal);
@@ -100,9 +129,10 @@ TEST_P(Allocations, NoneOnACluster) {
 
 // A user's first request in a minute makes a key, and so allocates; those after it do not.
 TEST_P(Allocations, NoneInMemoryForUsersWhoHaveAKey) {
-  RedisRateLimiter limiter{
-      std::make_shared<MemoryClient>(),
-      {.max_tokens_per_minute = 1'000'000, .admission = GetParam(), .clock = std::make_shared<testing::ManualClock>()}};
+  RedisRateLimiter limiter{std::make_shared<MemoryClient>(),
+                           {.max_tokens_per_minute = 1'000'000,
+                            .admission = admission(),
+                            .clock = std::make_shared<testing::ManualClock>()}};
   const std::vector<std::string> users{"user_42@example.com", "user_43@example.com", "user_44@example.com"};
   EXPECT_EQ(counted([&, i = 0U]() mutable { ASSERT_TRUE(limiter.check_and_consume(users[i++ % users.size()], 10)); }),
             0U);
@@ -110,8 +140,16 @@ TEST_P(Allocations, NoneInMemoryForUsersWhoHaveAKey) {
   EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter.check_and_consume(users[0], 1'000'000)); }), 0U);
 }
 
-INSTANTIATE_TEST_SUITE_P(, Allocations, ::testing::Values(Admission::kPipelined, Admission::kAtomic),
-                         [](const auto& test) { return test.param == Admission::kAtomic ? "Atomic" : "Pipelined"; });
+INSTANTIATE_TEST_SUITE_P(, Allocations,
+                         ::testing::Combine(::testing::Values(Transport::kPlain, Transport::kTls12, Transport::kTls13),
+                                            ::testing::Values(Admission::kPipelined, Admission::kAtomic)),
+                         [](const auto& test) {
+                           const Transport transport = std::get<Transport>(test.param);
+                           return std::string{transport == Transport::kPlain   ? "Plain"
+                                              : transport == Transport::kTls12 ? "Tls12"
+                                                                               : "Tls13"} +
+                                  (std::get<Admission>(test.param) == Admission::kAtomic ? "Atomic" : "Pipelined");
+                         });
 
 }  // namespace
 }  // namespace tollgate

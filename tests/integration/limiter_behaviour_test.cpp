@@ -1,5 +1,6 @@
-// The behaviour of a limiter, as one set of tests over memory://, a real redis-server and a real Redis Cluster, with
-// either admission. The clock advances only when a test moves it, so no window ends during a test.
+// The behaviour of a limiter, as one set of tests: over memory://, over a real redis-server and over a real Redis
+// Cluster, both of them also with TLS, with either admission. The clock advances only when a test moves it, so no
+// window ends during a test.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -33,26 +34,45 @@ using ::testing::IsEmpty;
 using testing::ManualClock;
 using testing::RedisCluster;
 using testing::RedisServer;
+using testing::TlsCertificates;
 using ::testing::Values;
 
-enum class Store { kMemory, kRedis, kCluster };
+enum class Store { kMemory, kRedis, kTls, kCluster, kTlsCluster };
 
-/// One client on one store; the whole suite shares one redis-server and one Cluster, and each test leaves them empty.
+/// One client on one store; the whole suite shares one redis-server and one Cluster of each kind, and each test leaves
+/// them empty.
 class StoreTest : public ::testing::Test {
  protected:
   static void TearDownTestSuite() {
     server_.reset();
+    tls_server_.reset();
     cluster_.reset();
+    tls_cluster_.reset();
+    certificates_.reset();
   }
 
-  static RedisServer& server() {
+  /// The server of the store in use.
+  [[nodiscard]] RedisServer& server() const {
+    if (store_ == Store::kTls) {
+      if (!tls_server_) tls_server_ = std::make_unique<RedisServer>(certificates());
+      return *tls_server_;
+    }
     if (!server_) server_ = std::make_unique<RedisServer>();
     return *server_;
   }
 
-  static RedisCluster& cluster() {
-    if (!cluster_) cluster_ = std::make_unique<RedisCluster>();
-    return *cluster_;
+  [[nodiscard]] RedisCluster& cluster() const {
+    std::unique_ptr<RedisCluster>& cluster = store_ == Store::kTlsCluster ? tls_cluster_ : cluster_;
+    if (!cluster) {
+      cluster = std::make_unique<RedisCluster>(
+          RedisCluster::Layout{.certificates = store_ == Store::kTlsCluster ? &certificates() : nullptr});
+    }
+    return *cluster;
+  }
+  [[nodiscard]] bool is_cluster() const { return store_ == Store::kCluster || store_ == Store::kTlsCluster; }
+  static TlsCertificates& certificates() {
+    if (!certificates_) certificates_ = std::make_unique<TlsCertificates>();
+    return *certificates_;
   }
 
   void use(Store store) {
@@ -65,7 +85,7 @@ class StoreTest : public ::testing::Test {
     if (store_ == Store::kMemory || !client_) return;
     let_posts_arrive();
     client_.reset();
-    if (store_ == Store::kCluster) {
+    if (is_cluster()) {
       EXPECT_THAT(cluster().keys_without_ttl(), IsEmpty());
       return cluster().flush();
     }
@@ -76,8 +96,7 @@ class StoreTest : public ::testing::Test {
   /// On the same server, but for memory://, where each client is a store of its own.
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const {
     if (store_ == Store::kMemory) return connect("memory://");
-    const std::string url = store_ == Store::kRedis ? server().url() : cluster().url();
-    return connect(url, {.connect_timeout = 5s, .command_timeout = 5s});
+    return connect(is_cluster() ? cluster().url() : server().url(), {.connect_timeout = 5s, .command_timeout = 5s});
   }
 
   [[nodiscard]] RateLimitConfig config(std::int64_t limit, Admission admission) const {
@@ -106,15 +125,24 @@ class StoreTest : public ::testing::Test {
 
  private:
   static inline std::unique_ptr<RedisServer> server_;
+  static inline std::unique_ptr<TlsCertificates> certificates_;
+  static inline std::unique_ptr<RedisServer> tls_server_;
   static inline std::unique_ptr<RedisCluster> cluster_;
+  static inline std::unique_ptr<RedisCluster> tls_cluster_;
   Store store_ = Store::kMemory;
 };
 
 using Setting = std::tuple<Store, Admission>;
 
 std::string name_of(Store store) {
-  if (store == Store::kCluster) return "Cluster";
-  return store == Store::kRedis ? "Redis" : "Memory";
+  switch (store) {
+    case Store::kMemory: return "Memory";
+    case Store::kRedis: return "Redis";
+    case Store::kTls: return "Tls";
+    case Store::kCluster: return "Cluster";
+    case Store::kTlsCluster: return "TlsCluster";
+  }
+  throw std::logic_error("no such store");
 }
 std::string name_of(Admission admission) { return admission == Admission::kAtomic ? "Atomic" : "Pipelined"; }
 
@@ -128,7 +156,8 @@ class LimiterBehaviour : public StoreTest, public ::testing::WithParamInterface<
 };
 
 INSTANTIATE_TEST_SUITE_P(On, LimiterBehaviour,
-                         ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kCluster),
+                         ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kCluster,
+                                                   Store::kTlsCluster),
                                             Values(Admission::kPipelined, Admission::kAtomic)),
                          [](const auto& setting) {
                            return name_of(std::get<Store>(setting.param)) + name_of(std::get<Admission>(setting.param));
@@ -780,7 +809,8 @@ class OperationIds : public StoreTest, public ::testing::WithParamInterface<Stor
   }
 };
 
-INSTANTIATE_TEST_SUITE_P(On, OperationIds, Values(Store::kMemory, Store::kRedis, Store::kCluster),
+INSTANTIATE_TEST_SUITE_P(On, OperationIds,
+                         Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kCluster, Store::kTlsCluster),
                          [](const auto& store) { return name_of(store.param); });
 
 TEST_P(OperationIds, ARepeatedOperationIsChargedOnceAndAnsweredAsTheFirstTime) {

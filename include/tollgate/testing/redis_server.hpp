@@ -18,6 +18,7 @@
 #include <string>
 #include <vector>
 
+#include "tollgate/testing/tls_certificates.hpp"
 #include "tollgate/values/reply.hpp"
 
 namespace tollgate::inline v0::testing {
@@ -25,16 +26,24 @@ namespace tollgate::inline v0::testing {
 class RedisServer {
  public:
   /// Starts `redis-server` from the environment variable TOLLGATE_REDIS_SERVER or else from PATH, and waits until it
-  /// answers PING. `arguments` follow the default ones and override them: {"--appendonly", "yes"}.
+  /// answers PING. `arguments` follow the default ones and override them: {"--appendonly", "yes"}. A first one
+  /// without -- is a configuration file.
   /// Throws std::runtime_error with the reason and the end of the server's log when it is not up within 10 s.
   explicit RedisServer(std::vector<std::string> arguments = {});
+
+  /// As above, but its port speaks TLS alone, with `certificates.server()` and, where that is not changed by
+  /// `arguments` ({"--tls-auth-clients", "yes"}), without asking clients for a certificate. url() is then rediss://.
+  /// `certificates` must outlive the server.
+  explicit RedisServer(const TlsCertificates& certificates, std::vector<std::string> arguments = {});
+
   RedisServer(const RedisServer&) = delete;
   RedisServer& operator=(const RedisServer&) = delete;
 
   /// Stops the server (SIGTERM, after 2 s SIGKILL), also a paused one, and deletes its directory.
   ~RedisServer();
 
-  [[nodiscard]] std::string url() const;       ///< redis://127.0.0.1:<port>/0
+  /// redis://127.0.0.1:<port>/0, or with TLS rediss://127.0.0.1:<port>/0?ca_file=…
+  [[nodiscard]] std::string url() const;
   [[nodiscard]] std::string unix_url() const;  ///< unix:///…/redis.sock
   [[nodiscard]] std::uint16_t port() const noexcept { return port_; }
   [[nodiscard]] const std::string& directory() const noexcept { return directory_; }
@@ -63,7 +72,10 @@ class RedisServer {
   void kill_locked();
   void remove_directory() noexcept;
 
+  RedisServer(const TlsCertificates* certificates, std::vector<std::string> arguments);
+
   const std::vector<std::string> arguments_;
+  const std::string tls_ca_file_;  // empty without TLS
   const std::string executable_;
   const std::string directory_;
   const std::string socket_;

@@ -82,6 +82,29 @@ TEST_F(ConnectAttemptTest, ARefusedLoginFailsWithTheServersReasonAndWithoutThePa
   EXPECT_EQ(connecting.failure().detail, "redis://db:6379/0: AUTH or SELECT was refused");
 }
 
+TEST_F(ConnectAttemptTest, AnInquiryIsSentBehindTheLoginAndItsReplyIsKeptWhateverItIs) {
+  login_.inquiry = "*1\r\n$4\r\nROLE\r\n";
+  for (const Reply& reply : {Reply::integer(7), Reply::error("NOPERM no")}) {
+    ConnectAttempt connecting = attempt(Handshake::kAlways);
+    open(connecting);
+    EXPECT_EQ(connecting.handshake(Credentials{"", "pw"}), "*2\r\n$4\r\nAUTH\r\n$2\r\npw\r\n" + login_.inquiry);
+    answer(connecting, Reply::status("OK"));
+    EXPECT_EQ(connecting.action(), Action::kAwaitAnswers);
+    answer(connecting, reply);
+    EXPECT_EQ(connecting.action(), Action::kConnected);
+    EXPECT_EQ(connecting.inquiry_reply(), reply);
+  }
+}
+
+TEST_F(ConnectAttemptTest, ARefusedLoginFailsAlsoWithAnInquiry) {
+  login_.inquiry = "*1\r\n$4\r\nROLE\r\n";
+  ConnectAttempt connecting = attempt();
+  open(connecting);
+  static_cast<void>(connecting.handshake(Credentials{"", "pw"}));
+  answer(connecting, Reply::error("WRONGPASS no"));
+  EXPECT_EQ(connecting.action(), Action::kFailed);
+}
+
 TEST_F(ConnectAttemptTest, TriesTheAddressesInTurnAndNamesTheLastFailure) {
   ConnectAttempt connecting = attempt();
   connecting.resolved(addresses(2));

@@ -41,6 +41,9 @@ class RecordingDriver final : public ConnectionMachine::Driver {
   void close_connection(const Failure& why) noexcept override { log_ += "closed: " + why.detail + '\n'; }
   void circuit_opened(const Failure&) noexcept override { log_ += "circuit opened\n"; }
   void circuit_closed() noexcept override { log_ += "circuit closed\n"; }
+  void login_refused(const Failure& why, Time, bool is_first) noexcept override {
+    log_ += "login refused" + std::string{is_first ? ", first: " : ": "} + why.detail + '\n';
+  }
 
   /// What was required since the last call.
   std::string log() { return std::exchange(log_, {}); }
@@ -70,7 +73,7 @@ class ConnectionMachineTest : public ::testing::Test {
   }
   void connect(bool has_answered = true) {
     EXPECT_TRUE(machine_.begin_connecting(now_, finished_));
-    machine_.connected(now_, has_answered);
+    machine_.connected(now_, has_answered, login_);
   }
   void fail_to_connect() {
     EXPECT_TRUE(machine_.begin_connecting(now_, finished_));
@@ -116,6 +119,7 @@ class ConnectionMachineTest : public ::testing::Test {
   Failure refusal_;
   std::string outgoing_;
   Time now_ = kStart;
+  LoginRenewal login_;
 };
 
 TEST_F(ConnectionMachineTest, DoesNothingUntilThereIsACall) {
@@ -362,7 +366,7 @@ TEST_F(ConnectionMachineTest, AConnectionThatEndsBeforeItAnsweredIsAFailedAttemp
 
 TEST_F(ConnectionMachineTest, TheEndOfAMaintenanceConnectionIsNoFailure) {
   ConnectionMachine maintenance{driver_, kCommandTimeout, preload_, ConnectionMachine::Use::kMaintenance, 1};
-  maintenance.connected(now_, false);
+  maintenance.connected(now_, false, {});
   std::vector<Reply> none;
   maintenance.received(none, {Errc::kConnectionLost, true, "Redis closed it"}, false, now_, finished_);
   EXPECT_FALSE(maintenance.circuit_is_open());
@@ -433,6 +437,96 @@ TEST_F(ConnectionMachineTest, LateRepliesAreOverdueOnceTheServerAnswersOthersFor
   EXPECT_TRUE(machine_.are_late_replies_overdue(Server::kAnswers, now_ + 3 * kCommandTimeout + 1ms));
   receive({Reply::string("7")});
   EXPECT_FALSE(machine_.are_late_replies_overdue(Server::kAnswers, now_ + 9 * kCommandTimeout));
+}
+
+const char* const kAuth = "*2\r\n$4\r\nAUTH\r\n$3\r\nnew\r\n";
+
+class LoginOfConnection : public ConnectionMachineTest {
+ protected:
+  /// Connected with credentials that last 8 s, of which 6 have passed.
+  LoginOfConnection() {
+    login_ = {kStart, 8s};
+    connect();
+    now_ += 6s;
+  }
+  void renew() { machine_.renew_login({.password = "new", .valid_for = 8s}, now_); }
+};
+
+TEST_F(LoginOfConnection, IsRenewedInStepWithTheReplies) {
+  const Handle before = call();
+  send();
+  const Handle after = call();
+  ASSERT_TRUE(machine_.begin_login_renewal(now_));
+  EXPECT_FALSE(machine_.begin_login_renewal(now_));  // one asks
+  renew();
+  EXPECT_EQ(send(), std::string(kAuth) + kGet);
+  receive({Reply::string("1"), Reply::status("OK"), Reply::string("2")});
+  EXPECT_EQ(before->result.replies[0], Reply::string("1"));
+  EXPECT_EQ(after->result.replies[0], Reply::string("2"));
+  EXPECT_EQ(driver_.log(), "");
+  EXPECT_EQ(machine_.login_due(), now_ + 6s);
+}
+
+TEST_F(LoginOfConnection, IsKeptWhenTheNewOneIsRefusedAndThatIsReportedOnce) {
+  for (const char* const log : {"login refused, first: AUTH was answered with WRONGPASS\n",
+                                "login refused: AUTH was answered with WRONGPASS\n"}) {
+    ASSERT_TRUE(machine_.begin_login_renewal(now_));
+    renew();
+    send();
+    receive({Reply::error("WRONGPASS invalid username-password pair")});
+    EXPECT_EQ(driver_.log(), log);
+    EXPECT_TRUE(machine_.is_connected());
+    EXPECT_FALSE(machine_.is_closing());
+    EXPECT_EQ(machine_.login_due(), now_ + 1s);
+    now_ += 1s;
+  }
+  call();
+  EXPECT_EQ(send(), kGet);
+}
+
+TEST_F(LoginOfConnection, IsAskedForAgainWhenTheCallbackThrew) {
+  ASSERT_TRUE(machine_.begin_login_renewal(now_));
+  machine_.login_not_renewed({Errc::kAuthFailed, false, "threw"}, now_);
+  EXPECT_EQ(driver_.log(), "login refused, first: threw\n");
+  EXPECT_TRUE(machine_.begin_login_renewal(now_ + 1s));
+}
+
+TEST_F(LoginOfConnection, IsForThatConnectionAlone) {
+  ASSERT_TRUE(machine_.begin_login_renewal(now_));
+  renew();
+  receive_end();
+  ASSERT_TRUE(machine_.next_action() == Action::kNone);
+  connect();
+  EXPECT_FALSE(machine_.can_send());
+  login_ = {now_, 8s};
+  receive_end();
+  connect();
+  renew();  // the callback returned too late
+  EXPECT_FALSE(machine_.can_send());
+}
+
+TEST_F(LoginOfConnection, ThatHasEndedIsFollowedByAnotherConnectionAndCountsAsNoFailure) {
+  for (int i = 0; i < 2 * CircuitBreaker::kInARow; ++i) call();
+  send();
+  const Handle unsent = call();
+  for (int i = 0; i < 2 * CircuitBreaker::kInARow; ++i) receive({Reply::error("NOAUTH Authentication required.")});
+  EXPECT_EQ(ended().size(), 2U * CircuitBreaker::kInARow);
+  EXPECT_FALSE(machine_.circuit_is_open());
+  EXPECT_EQ(machine_.next_action(), Action::kClose);
+  machine_.close(now_, finished_);
+  connect();
+  EXPECT_EQ(send(), kGet);
+  EXPECT_FALSE(unsent->done());
+}
+
+TEST_F(ConnectionMachineTest, AServerThatDemandsALoginFromTheBeginningOpensTheCircuit) {
+  connect();
+  for (int i = 0; i < CircuitBreaker::kInARow; ++i) {
+    call();
+    send();
+    receive({Reply::error("NOAUTH Authentication required.")});
+  }
+  EXPECT_TRUE(machine_.circuit_is_open());
 }
 
 TEST_F(ConnectionMachineTest, LoadsTheScriptsOnEachConnectionBeforeAnythingElse) {

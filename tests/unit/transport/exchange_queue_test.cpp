@@ -76,21 +76,33 @@ class ExchangeQueueTest : public ::testing::Test {
 
 TEST_F(ExchangeQueueTest, FindsTheKeysOfAbandonedCalls) {
   const Handle waited_for = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
-  add_post();
   taken();
-  EXPECT_FALSE(queue_.has_abandoned("k"));
+  EXPECT_FALSE(queue_.has_detached("k"));
   EXPECT_EQ(queue_.give_up(waited_for), GivenUp::kAbandoned);
-  EXPECT_TRUE(queue_.has_abandoned("k"));
-  EXPECT_FALSE(queue_.has_abandoned("another"));
+  EXPECT_TRUE(queue_.has_detached("k"));
+  EXPECT_FALSE(queue_.has_detached("another"));
   EXPECT_TRUE(deliver(Reply::integer(7)));
-  EXPECT_TRUE(queue_.has_abandoned("k"));
+  EXPECT_TRUE(queue_.has_detached("k"));
   EXPECT_TRUE(deliver(Reply::integer(1)));
-  EXPECT_FALSE(queue_.has_abandoned("k"));
+  EXPECT_FALSE(queue_.has_detached("k"));
+}
+
+TEST_F(ExchangeQueueTest, FindsTheKeysOfPosts) {
+  EXPECT_FALSE(queue_.has_post("k"));
+  add_post();
+  EXPECT_TRUE(queue_.has_post("k"));
+  EXPECT_TRUE(queue_.has_detached("k"));
+  EXPECT_FALSE(queue_.has_post("another"));
+  taken();
+  EXPECT_TRUE(queue_.has_post("k"));
+  EXPECT_TRUE(deliver(Reply::string("1")));
+  EXPECT_FALSE(queue_.has_post("k"));
+  EXPECT_FALSE(queue_.has_detached("k"));
 }
 
 TEST_F(ExchangeQueueTest, ACallThatIsWithdrawnUnsentIsNotAbandoned) {
   EXPECT_EQ(queue_.give_up(add_call()), GivenUp::kWithdrawn);
-  EXPECT_FALSE(queue_.has_abandoned("k"));
+  EXPECT_FALSE(queue_.has_detached("k"));
 }
 
 TEST_F(ExchangeQueueTest, NotesWhenAndAtWhichPositionEachWasSent) {
@@ -385,17 +397,28 @@ TEST_F(ExchangeQueueTest, PostsAreBoundedInBytesAndCommands) {
   EXPECT_FALSE(queue_.add_post(batch = get_, kSerial, "x", handler).has_value());
 }
 
-TEST_F(ExchangeQueueTest, APendingPostCanBeMovedAndASentOneStays) {
-  add_post();
-  EXPECT_FALSE(taken().empty());
-  EXPECT_FALSE(queue_.take_pending_post().has_value());
+TEST_F(ExchangeQueueTest, PendingPostsMoveToAnotherQueueAndSentOnesStay) {
+  const Handle sent = add_post();
+  taken();
   add_call();
-  add_post();
-  const auto moved = queue_.take_pending_post();
-  ASSERT_TRUE(moved.has_value());
-  EXPECT_EQ(moved->batch[0].key, "k");
+  const Handle moved = add_post();
+  ExchangeQueue other;
+  queue_.move_pending_posts_to(other);
   EXPECT_EQ(queue_.posted(), 1U);
+  EXPECT_TRUE(queue_.has_post("k"));
   EXPECT_EQ(taken(), bytes_of(get_));  // the call's
+  EXPECT_EQ(other.posted(), 1U);
+  EXPECT_TRUE(other.has_post("k"));
+  std::string out;
+  other.take_pending({}, out, finished_);
+  EXPECT_EQ(out, bytes_of(get_));
+  ASSERT_EQ(other.deliver(Reply::string("1"), finished_), ExchangeQueue::Delivery::kTaken);
+  EXPECT_THAT(ended(), ::testing::ElementsAre(moved));
+  other.release(moved);
+  EXPECT_EQ(other.idle(), 1U);
+  EXPECT_EQ(other.posted(), 0U);
+  ASSERT_TRUE(deliver(Reply::string("1")));
+  EXPECT_THAT(ended(), ::testing::ElementsAre(sent));
 }
 
 TEST_F(ExchangeQueueTest, APostMarkedFirstIsSentBeforePendingExchanges) {
