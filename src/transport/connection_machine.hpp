@@ -98,6 +98,11 @@ class ConnectionMachine {
   /// Moves posts that are not sent, in their order, to another connection of the same server.
   void move_pending_posts_to(ConnectionMachine& other) noexcept { queue_.move_pending_posts_to(other.queue_); }
 
+  /// Ends posts that wait for a connection, certain not to have executed.
+  void refuse_unsent_posts(const Failure& why, FinishedExchanges& finished) noexcept {
+    if (!is_connected_) queue_.fail_pending_posts(why, finished);
+  }
+
   // Connecting, sending and receiving.
 
   [[nodiscard]] Action next_action() const noexcept;
