@@ -25,7 +25,8 @@ class TOLLGATE_EXPORT ReplyHandler {
   virtual ~ReplyHandler() = default;
 
   /// Called once per batch, on whichever thread reads the reply, while no lock is held; it must not block, but may
-  /// post to `client`.
+  /// post to `client`. A client that divides batches between servers (a Cluster) calls it once per part, with the
+  /// commands of that part.
   virtual void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept = 0;
 };
 

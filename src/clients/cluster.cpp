@@ -43,7 +43,9 @@ Cluster::Cluster(RedisClient& client, const Url& url, const ClientOptions& optio
                                       scripts);
       }),
       refresh_(nodes_, seeds_, url.is_encrypted(), options.command_timeout),
-      service_thread_([this] { return service(); }) {}
+      service_thread_([this] { return service(); }) {
+  for (const HostAndPort& seed : seeds_) static_cast<void>(nodes_.find_or_make(seed));  // also checks the TLS options
+}
 
 /// Posts made by handlers from now on fail, so that no node receives one after its end.
 void Cluster::close() {
@@ -121,7 +123,7 @@ void Cluster::use(const SlotMap& map) {
     const std::vector<bool> now = nodes_.holders();
     for (std::size_t i = 0; i < before.size(); ++i) {
       if (!before[i]) continue;
-      move_posts_from(nodes_[i]);
+      nodes_[i].node->refuse_unsent_posts(kMovedAway);  // their handlers route them by the new map
       if (!now[i]) nodes_[i].node->disconnect_if_idle("the node holds no slots any more");
     }
   }

@@ -48,6 +48,7 @@ class Cluster {
  private:
   using Member = ClusterNodes::Member;
   class RoutedPost;
+  static constexpr const char* kMovedAway = "the slots have moved to another node";
   struct Part;
 
   // cluster_calls.cpp
@@ -70,7 +71,6 @@ class Cluster {
   void post_to(Member& member, CommandBatch batch, std::shared_ptr<RoutedPost> post);
   void post_later(Time not_before, CommandBatch batch, std::shared_ptr<RoutedPost> post);
   [[nodiscard]] Member& any_member();
-  void move_posts_from(Member& member);
   void post_deferred(Time now);
   void watch_posts();
 

@@ -61,9 +61,11 @@ class Cluster::RoutedPost final : public ReplyHandler, public std::enable_shared
 
  private:
   void take(RedisClient& client, const CommandBatch& batch, const BatchResult& result) {
+    const bool is_closing = cluster_.is_closing_.load(std::memory_order_acquire);
+    if (result.failure.code == Errc::kMoved && !is_closing) return cluster_.route(CommandBatch{batch}, next(0));
     const bool redirected = result.ok() && any_redirection(result.replies);
     if (!result.ok() || redirected) cluster_.request_refresh();
-    if (!redirected || attempts_ >= kMostAttempts || cluster_.is_closing_.load(std::memory_order_acquire)) {
+    if (!redirected || attempts_ >= kMostAttempts || is_closing) {
       return end(client, batch, result);
     }
     follow(client, batch, result);
@@ -184,20 +186,6 @@ Cluster::Member& Cluster::any_member() {
   return *nodes_.find_or_make(seeds_.front());  // seeds are the first nodes, for which there is room
 }
 
-/// Sends the posts of `member` of which no byte has been sent by the slot map.
-void Cluster::move_posts_from(Member& member) {
-  std::vector<ExchangeQueue::Post> posts;
-  while (auto post = member.node->take_pending_post()) posts.push_back(std::move(*post));
-  for (ExchangeQueue::Post& post : posts) {
-    const auto routed = std::dynamic_pointer_cast<RoutedPost>(post.handler);
-    if (!routed) {  // the node's own
-      member.node->post(std::move(post.batch), std::move(post.handler));
-    } else {
-      route(is_asked(post.batch) ? without_asking(post.batch) : std::move(post.batch), routed);
-    }
-  }
-}
-
 /// Sends the deferred posts whose time has come at `now`. One that cannot be sent for want of memory ends so.
 void Cluster::post_deferred(Time now) {
   while (auto due = deferred_.take_due(now)) {
@@ -217,7 +205,7 @@ void Cluster::watch_posts() {
   for (std::size_t i = 0; i < holds.size(); ++i) {
     if (!nodes_[i].node->has_posts_under_way()) continue;
     if (nodes_[i].node->circuit_is_open() || !refresh_.has_map()) refresh_.request();
-    if (!holds[i] && refresh_.has_map()) move_posts_from(nodes_[i]);
+    if (!holds[i] && refresh_.has_map()) nodes_[i].node->refuse_unsent_posts(kMovedAway);
   }
 }
 

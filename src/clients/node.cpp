@@ -364,11 +364,10 @@ void Node::post_deferred(Time now) {
   is_posting_.store(false, std::memory_order_release);
 }
 
-std::optional<ExchangeQueue::Post> Node::take_pending_post() {
+void Node::refuse_unsent_posts(const char* why) noexcept {
   for (Slot& slot : slots_) {
-    if (auto post = slot.pipeline.take_pending_post()) return post;
+    if (slot.pipeline.has_posts_under_way()) slot.pipeline.refuse_unsent_posts(why);
   }
-  return std::nullopt;
 }
 
 void Node::disconnect_if_idle(const char* why) noexcept {

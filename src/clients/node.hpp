@@ -57,8 +57,8 @@ class Node {
     return std::any_of(slots_.begin(), slots_.end(),
                        [](const Slot& slot) { return slot.pipeline.has_posts_under_way(); });
   }
-  /// Removes and returns a post of which no byte has been sent; nothing when there is none.
-  [[nodiscard]] std::optional<ExchangeQueue::Post> take_pending_post();
+  /// Ends the posts that wait for a connection, certain not to have executed; the failure is kMoved.
+  void refuse_unsent_posts(const char* why) noexcept;
 
   /// Closes the connections of a server that is used no more, unless calls or posts are under way there. The node can
   /// be used again.

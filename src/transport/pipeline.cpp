@@ -261,6 +261,14 @@ void Pipeline::give_up_connection(const char* why) noexcept {
   finish(lock, finished);
 }
 
+void Pipeline::refuse_unsent_posts(const char* why) noexcept {
+  Lock lock{mutex_};
+  const CallScope scope{*this, lock};
+  FinishedExchanges finished;
+  machine_.refuse_unsent_posts(detail::failure(Errc::kMoved, false, why), finished);
+  finish(lock, finished);
+}
+
 bool Pipeline::hand_over_to(Pipeline& other, const std::function<bool()>& switch_primary) {
   {
     const std::scoped_lock both{mutex_, other.mutex_};

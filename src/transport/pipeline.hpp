@@ -119,11 +119,8 @@ class Pipeline final : private ConnectionMachine::Driver {
   void renew_login() noexcept;
   /// Ends the connection; its exchanges in flight are in doubt.
   void give_up_connection(const char* why) noexcept;
-  /// Removes and returns the oldest unsent post; nothing when there is none.
-  [[nodiscard]] std::optional<ExchangeQueue::Post> take_pending_post() {
-    const Lock lock{mutex_};
-    return machine_.take_pending_post();
-  }
+  /// Ends the posts that wait for a connection, certain not to have executed; the failure is kMoved.
+  void refuse_unsent_posts(const char* why) noexcept;
   /// Makes `other` the primary in place of this connection when `switch_primary` returns true, and moves unsent posts
   /// to it in their order. Both are locked meanwhile, so that a call on either is executed after the posts that its
   /// thread has made before. `switch_primary` must not use a Pipeline.

@@ -1,6 +1,6 @@
-// The behaviour of a limiter, as one set of tests over memory://, a real redis-server, one that speaks TLS, the primary
-// that a real sentinel names, and a real Redis Cluster, with either admission. The clock advances only when a test
-// moves it, so no window ends during a test.
+// The behaviour of a limiter, as one set of tests: over memory://, over a real redis-server, over the primary that a
+// real sentinel names, and over a real Redis Cluster, server and Cluster also with TLS, with either admission. The
+// clock advances only when a test moves it, so no window ends during a test.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -39,7 +39,7 @@ using testing::RedisServer;
 using testing::TlsCertificates;
 using ::testing::Values;
 
-enum class Store { kMemory, kRedis, kTls, kSentinel, kCluster };
+enum class Store { kMemory, kRedis, kTls, kSentinel, kCluster, kTlsCluster };
 
 /// One client on one store; the whole suite shares one server or group of servers of each kind, and each test leaves
 /// them empty.
@@ -48,16 +48,16 @@ class StoreTest : public ::testing::Test {
   static void TearDownTestSuite() {
     server_.reset();
     tls_server_.reset();
+    cluster_.reset();
+    tls_cluster_.reset();
     certificates_.reset();
     sentinels_.reset();
-    cluster_.reset();
   }
 
   /// The server of the store in use.
   [[nodiscard]] RedisServer& server() const {
     if (store_ == Store::kTls) {
-      if (!certificates_) certificates_ = std::make_unique<TlsCertificates>();
-      if (!tls_server_) tls_server_ = std::make_unique<RedisServer>(*certificates_);
+      if (!tls_server_) tls_server_ = std::make_unique<RedisServer>(certificates());
       return *tls_server_;
     }
     if (store_ == Store::kSentinel) return sentinels().server(0);
@@ -66,14 +66,24 @@ class StoreTest : public ::testing::Test {
   }
 
   static RedisSentinels& sentinels() {
-    if (!sentinels_)
+    if (!sentinels_) {
       sentinels_ = std::make_unique<RedisSentinels>(RedisSentinels::Options{.replicas = 0, .sentinels = 1});
+    }
     return *sentinels_;
   }
 
-  static RedisCluster& cluster() {
-    if (!cluster_) cluster_ = std::make_unique<RedisCluster>();
-    return *cluster_;
+  [[nodiscard]] RedisCluster& cluster() const {
+    std::unique_ptr<RedisCluster>& cluster = store_ == Store::kTlsCluster ? tls_cluster_ : cluster_;
+    if (!cluster) {
+      cluster = std::make_unique<RedisCluster>(
+          RedisCluster::Layout{.certificates = store_ == Store::kTlsCluster ? &certificates() : nullptr});
+    }
+    return *cluster;
+  }
+  [[nodiscard]] bool is_cluster() const { return store_ == Store::kCluster || store_ == Store::kTlsCluster; }
+  static TlsCertificates& certificates() {
+    if (!certificates_) certificates_ = std::make_unique<TlsCertificates>();
+    return *certificates_;
   }
 
   void use(Store store) {
@@ -86,7 +96,7 @@ class StoreTest : public ::testing::Test {
     if (store_ == Store::kMemory || !client_) return;
     let_posts_arrive();
     client_.reset();
-    if (store_ == Store::kCluster) {
+    if (is_cluster()) {
       EXPECT_THAT(cluster().keys_without_ttl(), IsEmpty());
       return cluster().flush();
     }
@@ -97,7 +107,7 @@ class StoreTest : public ::testing::Test {
   /// On the same server, but for memory://, where each client is a store of its own.
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const {
     if (store_ == Store::kMemory) return connect("memory://");
-    const std::string url = store_ == Store::kCluster    ? cluster().url()
+    const std::string url = is_cluster()                 ? cluster().url()
                             : store_ == Store::kSentinel ? sentinels().url()
                                                          : server().url();
     return connect(url, {.connect_timeout = 5s, .command_timeout = 5s});
@@ -133,6 +143,7 @@ class StoreTest : public ::testing::Test {
   static inline std::unique_ptr<RedisServer> tls_server_;
   static inline std::unique_ptr<RedisSentinels> sentinels_;
   static inline std::unique_ptr<RedisCluster> cluster_;
+  static inline std::unique_ptr<RedisCluster> tls_cluster_;
   Store store_ = Store::kMemory;
 };
 
@@ -145,6 +156,7 @@ std::string name_of(Store store) {
     case Store::kTls: return "Tls";
     case Store::kSentinel: return "Sentinel";
     case Store::kCluster: return "Cluster";
+    case Store::kTlsCluster: return "TlsCluster";
   }
   throw std::logic_error("no such store");
 }
@@ -161,7 +173,7 @@ class LimiterBehaviour : public StoreTest, public ::testing::WithParamInterface<
 
 INSTANTIATE_TEST_SUITE_P(On, LimiterBehaviour,
                          ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kSentinel,
-                                                   Store::kCluster),
+                                                   Store::kCluster, Store::kTlsCluster),
                                             Values(Admission::kPipelined, Admission::kAtomic)),
                          [](const auto& setting) {
                            return name_of(std::get<Store>(setting.param)) + name_of(std::get<Admission>(setting.param));
@@ -814,7 +826,8 @@ class OperationIds : public StoreTest, public ::testing::WithParamInterface<Stor
 };
 
 INSTANTIATE_TEST_SUITE_P(On, OperationIds,
-                         Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kSentinel, Store::kCluster),
+                         Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kSentinel, Store::kCluster,
+                                Store::kTlsCluster),
                          [](const auto& store) { return name_of(store.param); });
 
 TEST_P(OperationIds, ARepeatedOperationIsChargedOnceAndAnsweredAsTheFirstTime) {

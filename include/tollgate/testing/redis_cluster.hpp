@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "tollgate/testing/redis_server.hpp"
+#include "tollgate/testing/tls_certificates.hpp"
 
 namespace tollgate::inline v0::testing {
 
@@ -26,14 +27,15 @@ class RedisCluster {
     std::size_t primaries = 3;  ///< 1 … 16; they share the slots evenly
     std::size_t replicas_per_primary =
         0;  ///< the replicas of primary i are the nodes primaries + i, + i + primaries, …
-    std::vector<std::string> arguments = {};  ///< for each redis-server, after those of the Cluster
+    std::vector<std::string> arguments = {};        ///< for each redis-server, after those of the Cluster
+    const TlsCertificates* certificates = nullptr;  ///< not null: all nodes speak TLS alone; must outlive the cluster
   };
 
   RedisCluster() : RedisCluster{Layout{}} {}
   /// Returns when every node sees all slots served and all replicas in step.
   explicit RedisCluster(Layout layout);
 
-  /// `redis+cluster://127.0.0.1:<port>,…` with every primary of the layout.
+  /// `redis+cluster://127.0.0.1:<port>,…` with every primary of the layout; with TLS `rediss+cluster://…?ca_file=…`.
   [[nodiscard]] std::string url() const;
 
   [[nodiscard]] std::size_t size() const noexcept { return nodes_.size(); }
@@ -42,7 +44,7 @@ class RedisCluster {
   [[nodiscard]] const RedisServer& node(std::size_t index) const { return nodes_.at(index); }
 
   [[nodiscard]] static std::uint16_t slot_of(std::string_view key);
-  /// The node that holds `slot`, by the map of the first running node; size() when none does.
+  /// The running node that holds `slot`; size() when none does.
   [[nodiscard]] std::size_t owner_of(std::uint16_t slot) const;
   [[nodiscard]] std::size_t owner_of(std::string_view key) const { return owner_of(slot_of(key)); }
 
