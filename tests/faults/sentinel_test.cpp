@@ -92,10 +92,7 @@ TEST(Sentinel, IsPassedOverWhenItIsGoneOrSilent) {
 
 TEST(Sentinel, OfAnOldViewDoesNotWin) {
   RedisSentinels redis;
-  redis.sentinel(0).pause();
-  RedisServer& old = redis.server(0);
-  ASSERT_EQ(redis.sentinel(1).command({"SENTINEL", "FAILOVER", RedisSentinels::service()}).text(), "OK");
-  redis.wait_for_promotion(old);
+  RedisServer& old = redis.fail_over();
   redis.wait_until_replica(old);
   // A sentinel that has not heard of the promotion yet.
   RedisSentinels stale{{.replicas = 0, .sentinels = 1}};
@@ -109,7 +106,6 @@ TEST(Sentinel, OfAnOldViewDoesNotWin) {
   ASSERT_EQ(named.elements().at(1).text(), std::to_string(old.port()));
   EXPECT_TRUE(is_served_soon(limiter));
   EXPECT_EQ(old.command({"ROLE"}).elements().at(0).text(), "slave");
-  redis.sentinel(0).resume();
 }
 
 TEST(Sentinel, ADemotedPrimaryIsLeftWithoutACallPastItsDeadline) {
