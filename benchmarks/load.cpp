@@ -1,7 +1,9 @@
 // One comparison under load: two sides in turn, on a private redis-server, again and again.
 // Usage: load [key=value]…
 //   threads=64 rounds=5 seconds=1 users=64 mix=allow|deny|mixed admission=pipelined|atomic deny_memory=off|on
-//   transport=tcp|unix|gate (a proxy that delays each direction by gate_ms=0.5) clients=1 depth=64
+//   transport=tcp|unix|gate|tls clients=1 depth=64
+//     gate: a proxy that delays each direction by gate_ms=0.5
+//     tls: `ours` speaks TLS to a server of its own, `against` TCP; what TLS costs is tls with against=tollgate
 //   rate=0: each thread calls as soon as it can; else so many calls per second, whose latency counts from the moment
 //     at which they were due
 //   ours=tollgate against=connection_per_thread: the sides; sides.cpp says what they do
@@ -42,6 +44,7 @@ using tollgate::benchmarks::Side;
 using tollgate::benchmarks::SideOptions;
 using tollgate::benchmarks::Users;
 using tollgate::testing::RedisServer;
+using tollgate::testing::TlsCertificates;
 using Clock = std::chrono::steady_clock;
 using Seconds = std::chrono::duration<double>;
 
@@ -54,7 +57,7 @@ struct Scenario {
     mix = arguments.choice("mix", {"allow", "deny", "mixed"});
     admission = arguments.choice("admission", {"pipelined", "atomic"});
     deny_memory = arguments.choice("deny_memory", {"off", "on"});
-    transport = arguments.choice("transport", {"tcp", "unix", "gate"});
+    transport = arguments.choice("transport", {"tcp", "unix", "gate", "tls"});
     gate_ms = arguments.number("gate_ms", 0.5, 0.0, 1000.0);
     clients = arguments.number("clients", 1, 1, 64);
     depth = arguments.number("depth", 64, 1, 10'000);
@@ -219,18 +222,25 @@ std::vector<Round> run(const Scenario& scenario) {
     url = gate.emplace(server.port()).url();
     gate->delay(std::chrono::round<std::chrono::microseconds>(Seconds{scenario.gate_ms / 1000}));
   }
+  std::optional<TlsCertificates> certificates;
+  std::optional<RedisServer> tls_server;
+  if (scenario.transport == "tls") tls_server.emplace(certificates.emplace());
   const Users users{scenario.users, scenario.mix_of_users()};
-  const auto take_turn = [&](const std::string& name) {
-    users.prepare(server);
-    return measure(scenario, make_side(name, scenario.side_options(url), users), server);
+  const auto take_turn_on = [&](const RedisServer& its_server, const std::string& its_url, const std::string& name) {
+    users.prepare(its_server);
+    return measure(scenario, make_side(name, scenario.side_options(its_url), users), its_server);
+  };
+  const auto take_turn_of_ours = [&] {
+    return tls_server ? take_turn_on(*tls_server, tls_server->url(), scenario.ours)
+                      : take_turn_on(server, url, scenario.ours);
   };
   std::vector<Round> rounds(static_cast<std::size_t>(scenario.rounds));
   bool ours_first = false;
   for (Round& round : rounds) {  // the order changes, so that a drift of the machine favours no side
     ours_first = !ours_first;
-    if (ours_first) round.ours = take_turn(scenario.ours);
-    round.against = take_turn(scenario.against);
-    if (!ours_first) round.ours = take_turn(scenario.ours);
+    if (ours_first) round.ours = take_turn_of_ours();
+    round.against = take_turn_on(server, url, scenario.against);
+    if (!ours_first) round.ours = take_turn_of_ours();
   }
   return rounds;
 }

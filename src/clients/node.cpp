@@ -12,8 +12,8 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-constexpr int kUnit = 256;
-constexpr int kSmoothing = 16;
+constexpr int kUnit = 256;      // of the moving average, an integer
+constexpr int kSmoothing = 16;  // calls; `scripts/thresholds smoothing` compares it with no average
 
 // How often the service thread reads late replies and continues to connect while there is no call.
 constexpr std::chrono::milliseconds kServiceTick{10};
@@ -250,13 +250,17 @@ void Node::mark_unhealthy() {
   }
 }
 
-/// Posts on the primary, unless a call in doubt or a post on the same key is still on a secondary connection: an undo
-/// or a settlement of that call must be executed after it.
+/// Posts on the primary, except behind a call in doubt on the same key that is still on a secondary connection: an undo
+/// or a settlement of that call must be executed after it; and behind such a post.
 void Node::post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) {
   Pipeline* behind = nullptr;
   if (!is_healthy() && !batch.empty()) {
     for (Slot& slot : slots_) {
-      if (&slot != &primary() && slot.pipeline.has_detached(batch[0].key)) behind = &slot.pipeline;
+      if (&slot == &primary()) continue;
+      if (slot.pipeline.has_abandoned(batch[0].key) ||
+          (slot.pipeline.has_post_on(batch) && !slot.pipeline.is_silent())) {
+        behind = &slot.pipeline;
+      }
     }
   }
   if (behind != nullptr) {

@@ -30,7 +30,8 @@ class Node {
  public:
   using Time = Pipeline::Time;
 
-  /// Connections for calls; one more is made for maintenance when needed.
+  /// Connections for calls; one more is made for maintenance when needed. `scripts/thresholds connections` compares
+  /// them with one.
   static constexpr std::size_t kConnections = 4;
 
   /// `client` is passed to handlers. It and `scripts` must outlive the node. Of `options` the timeouts, TLS and the

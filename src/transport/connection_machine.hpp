@@ -180,8 +180,8 @@ class ConnectionMachine {
   [[nodiscard]] std::size_t posted() const noexcept { return queue_.posted(); }
   /// Posts and abandoned calls.
   [[nodiscard]] std::size_t detached() const noexcept { return queue_.detached(); }
-  /// Whether a post, or an abandoned call, names `key`.
-  [[nodiscard]] bool has_detached(std::string_view key) const noexcept { return queue_.has_detached(key); }
+  /// Whether an abandoned call, or a post that is not done, names `key`.
+  [[nodiscard]] bool has_abandoned(std::string_view key) const noexcept { return queue_.has_abandoned(key); }
   [[nodiscard]] bool has_post(std::string_view key) const noexcept { return queue_.has_post(key); }
   /// The call that has waited longest.
   [[nodiscard]] std::optional<Handle> oldest_awaited() noexcept { return queue_.oldest_awaited(); }

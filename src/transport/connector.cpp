@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
+#include <new>
 #include <system_error>
 #include <utility>
 
@@ -139,6 +140,7 @@ void Connector::await_answers(Time until) {
   const Time deadline = std::min(until, attempt_.deadline());
   const bool is_ready = connection_->wait(deadline, !connection_->outgoing.empty());
   Failure failure = connection_->receive(replies_);
+  if (connection_->is_out_of_memory) throw std::bad_alloc{};  // which is no failure of the server
   attempt_.answered(replies_);
   replies_.clear();
   connection_->has_answered = attempt_.has_answered();

@@ -100,8 +100,8 @@ void ExchangeQueue::add_login(std::string_view bytes, std::chrono::steady_clock:
   posted_.fetch_add(1, std::memory_order_relaxed);
 }
 
-bool ExchangeQueue::has_detached(std::string_view key) const noexcept {
-  return detached() > 0 && has(key, [](const Exchange& exchange) { return !exchange.awaited; });
+bool ExchangeQueue::has_abandoned(std::string_view key) const noexcept {
+  return abandoned_ > 0 && has(key, [](const Exchange& exchange) { return !exchange.awaited && !exchange.posted; });
 }
 
 bool ExchangeQueue::has_post(std::string_view key) const noexcept {

@@ -118,8 +118,9 @@ class ExchangeQueue {
   /// Posts and abandoned calls: no thread waits for them.
   [[nodiscard]] std::size_t detached() const noexcept { return posted() + abandoned_; }
 
-  /// Whether a post, or an abandoned call, which may still be executed, names `key`.
-  [[nodiscard]] bool has_detached(std::string_view key) const noexcept;
+  /// Whether an abandoned call, which may still be executed, names `key`.
+  [[nodiscard]] bool has_abandoned(std::string_view key) const noexcept;
+  /// Whether a post that is not done names `key`.
   [[nodiscard]] bool has_post(std::string_view key) const noexcept;
 
   /// Adds a pending exchange for a call; nothing when the limits are reached. `batch` must exist until the exchange is

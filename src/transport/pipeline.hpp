@@ -143,10 +143,10 @@ class Pipeline final : private ConnectionMachine::Driver {
     const Lock lock{mutex_};
     return machine_.detached() > 0;
   }
-  /// Whether a post, or an abandoned call, on `key` is not done.
-  [[nodiscard]] bool has_detached(std::string_view key) {
+  /// Whether an abandoned call on `key` is in flight.
+  [[nodiscard]] bool has_abandoned(std::string_view key) {
     const Lock lock{mutex_};
-    return machine_.has_detached(key);
+    return machine_.has_abandoned(key);
   }
   /// Whether a post on a key of `batch` is not done.
   [[nodiscard]] bool has_post_on(const CommandBatch& batch);

@@ -11,11 +11,15 @@ namespace {
 
 using SteadyClock = std::chrono::steady_clock;
 
-// With fewer exchanges in flight, each caller sends at once.
+// What each of these is worth: scripts/thresholds <name>.
+
+// With fewer exchanges in flight, each caller sends at once: `write-through`.
 constexpr std::size_t kWriteThrough = 2;
-// With this many exchanges in flight or more, replies come continuously.
+// With this many exchanges in flight or more, replies come continuously, and the driver yields before it sleeps:
+// `driver-yields`.
 constexpr std::size_t kLoad = 4;
-// A connection that has received nothing for longer is read before a charge is sent, in case it has been closed.
+// A connection that has received nothing for longer is read before a charge is sent, in case it has been closed:
+// `idle-read`.
 constexpr std::chrono::microseconds kIdle{500};
 
 // The number of handlers that this thread is executing. The thread may be the driver, so an observer that it called

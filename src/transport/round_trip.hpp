@@ -13,9 +13,11 @@ class RoundTrip {
  public:
   using Duration = std::chrono::nanoseconds;
 
-  /// A network with a longer round trip is slow: there, no request waits for the replies to others.
+  /// A network with a longer round trip is slow: there, no request waits for the replies to others. `scripts/thresholds
+  /// slow-network` compares it with no such limit, over a proxy that delays.
   static constexpr std::chrono::microseconds kSlowNetwork{150};
-  /// The time that Redis needs for each exchange in flight.
+  /// The time that Redis needs for each exchange in flight. Without it the round trip grows with the queue, and the
+  /// network would count as slow under load: `scripts/thresholds service-time`.
   static constexpr std::chrono::microseconds kServicePerExchange{5};
 
   /// Notes that a reply came `elapsed` after its request was sent as number `place` in flight (1 = the only one). The

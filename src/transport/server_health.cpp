@@ -14,7 +14,7 @@ bool says_unable(const Reply& reply) noexcept {
   if (!reply.is_error()) return false;
   const std::string_view text = reply.text();
   for (const std::string_view word :
-       {"LOADING", "MASTERDOWN", "CLUSTERDOWN The cluster", "READONLY", "MISCONF", "NOAUTH", "BUSY "}) {
+       {"LOADING", "MASTERDOWN", "CLUSTERDOWN The cluster", "READONLY", "MISCONF", "NOREPLICAS", "NOAUTH", "BUSY "}) {
     if (text.starts_with(word)) return true;
   }
   return false;

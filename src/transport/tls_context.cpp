@@ -82,10 +82,9 @@ TlsContext::Opened TlsContext::open() {
   const Digest digest = digest_of(files);
   const std::lock_guard lock{mutex_};
   if (!context_ || digest != digest_) {
-    if (std::string error = make_context(files); !error.empty()) {
-      context_.reset();
-      return {nullptr, {Errc::kTlsFailed, false, std::move(error)}};
-    }
+    Made made = make_context(files);
+    if (!made.error.empty()) return {nullptr, {Errc::kTlsFailed, false, std::move(made.error)}};
+    context_ = std::move(made.context);
     digest_ = digest;
     sessions_->clear();
   }
@@ -98,11 +97,10 @@ TlsContext::Opened TlsContext::open() {
   return {std::make_unique<TlsEngine>(std::move(ssl), name_, options_, sessions_)};
 }
 
-/// Sets context_; returns what is wrong with the files.
-std::string TlsContext::make_context(const TlsFiles& files) {
-  context_.reset(SSL_CTX_new(TLS_client_method()));
-  if (!context_) return fmt::format("OpenSSL has no TLS: {}", openssl::ErrorScope::reason());
-  SSL_CTX* const context = context_.get();
+TlsContext::Made TlsContext::make_context(const TlsFiles& files) const {
+  Made made{openssl::Context{SSL_CTX_new(TLS_client_method())}};
+  SSL_CTX* const context = made.context.get();
+  if (context == nullptr) return {nullptr, fmt::format("OpenSSL has no TLS: {}", openssl::ErrorScope::reason())};
   // The system's configuration may ask for more.
   if (SSL_CTX_get_min_proto_version(context) < TLS1_2_VERSION) {
     SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
@@ -110,8 +108,9 @@ std::string TlsContext::make_context(const TlsFiles& files) {
   SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(context, &keep_session);
-  std::string error = trust(context, files);
-  return error.empty() ? present(context, files) : error;
+  made.error = trust(context, files);
+  if (made.error.empty()) made.error = present(context, files);
+  return made;
 }
 
 /// Which CAs are trusted.

@@ -42,7 +42,11 @@ class TlsContext {
  private:
   using Digest = std::array<unsigned char, 32>;  // SHA-256
 
-  [[nodiscard]] std::string make_context(const TlsFiles& files);
+  struct Made {
+    openssl::Context context;
+    std::string error = {};  // what is wrong with the files
+  };
+  [[nodiscard]] Made make_context(const TlsFiles& files) const;
   [[nodiscard]] std::string trust(SSL_CTX* context, const TlsFiles& files) const;
   [[nodiscard]] std::string present(SSL_CTX* context, const TlsFiles& files) const;
 

@@ -21,32 +21,39 @@ constexpr std::size_t kMaxFile = 4UL * 1024 * 1024;  // all CAs of a system are 
 
 std::string text_of(int error) { return std::system_category().message(error); }
 
-/// Appends the file's bytes to `text`; returns the reason when it cannot.
-std::string read_file(const std::string& path, std::string& text) {
-  const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-  if (descriptor < 0) return text_of(errno);
-  struct stat state {};
-  std::string error;
-  if (::fstat(descriptor, &state) != 0) {
-    error = text_of(errno);
-  } else if (!S_ISREG(state.st_mode)) {
-    error = "it is not a regular file";
-  } else if (static_cast<std::size_t>(state.st_size) > kMaxFile) {
-    error = fmt::format("it is larger than {} bytes", kMaxFile);
-  } else {
-    text.resize(static_cast<std::size_t>(state.st_size));  // at once, so that no copy of a key is left behind
-    std::size_t size = 0;
-    while (size < text.size()) {
-      const ssize_t count = ::read(descriptor, text.data() + size, text.size() - size);
-      if (count < 0 && errno == EINTR) continue;
-      if (count < 0) error = text_of(errno);
-      if (count <= 0) break;
-      size += static_cast<std::size_t>(count);
-    }
-    text.resize(size);
+class OpenFile {
+ public:
+  explicit OpenFile(const std::string& path) noexcept
+      : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY)) {}
+  OpenFile(const OpenFile&) = delete;
+  OpenFile& operator=(const OpenFile&) = delete;
+  ~OpenFile() {
+    if (descriptor_ >= 0) ::close(descriptor_);
   }
-  ::close(descriptor);
-  return error;
+  [[nodiscard]] int descriptor() const noexcept { return descriptor_; }
+
+ private:
+  const int descriptor_;
+};
+
+/// Sets `text` to the file's bytes; returns the reason when it cannot.
+std::string read_file(const std::string& path, std::string& text) {
+  const OpenFile file{path};
+  struct stat state {};
+  if (file.descriptor() < 0 || ::fstat(file.descriptor(), &state) != 0) return text_of(errno);
+  if (!S_ISREG(state.st_mode)) return "it is not a regular file";
+  if (static_cast<std::size_t>(state.st_size) > kMaxFile) return fmt::format("it is larger than {} bytes", kMaxFile);
+  text.resize(static_cast<std::size_t>(state.st_size));  // at once, so that no copy of a key is left behind
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const ssize_t count = ::read(file.descriptor(), text.data() + size, text.size() - size);
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return text_of(errno);
+    if (count == 0) break;
+    size += static_cast<std::size_t>(count);
+  }
+  text.resize(size);
+  return {};
 }
 
 openssl::Bio bio_over(std::string_view text) {

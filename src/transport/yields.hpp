@@ -18,9 +18,9 @@ class Yields {
  public:
   using Time = std::chrono::steady_clock::time_point;
 
-  static constexpr int kPerWait = 32;
+  static constexpr int kPerWait = 32;  // `scripts/thresholds yields` compares it with 0
   /// The longest average yield that pays: hundreds of our own threads taking turns stay below it; a process that uses
-  /// the CPU exceeds it.
+  /// the CPU exceeds it. `scripts/thresholds long-yield` compares it with no limit, beside two busy processes.
   static constexpr std::chrono::milliseconds kLong{2};
   /// Yield time tolerated before the per-yield average is meaningful.
   static constexpr std::chrono::milliseconds kGracePeriod{10};

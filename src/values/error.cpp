@@ -92,6 +92,7 @@ constexpr std::array kErrorReplies{
     ErrorReply{"TRYAGAIN ", Errc::kLoading},
     ErrorReply{"READONLY ", Errc::kReadOnly},
     ErrorReply{"MISCONF ", Errc::kReadOnly},
+    ErrorReply{"NOREPLICAS ", Errc::kReadOnly},
     ErrorReply{"BUSY ", Errc::kBusy},
     ErrorReply{"WRONGTYPE ", Errc::kWrongType},
     ErrorReply{"ERR value is not an integer", Errc::kWrongType},

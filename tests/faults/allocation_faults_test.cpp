@@ -102,6 +102,9 @@ std::vector<Call> calls() {
 
 class AllocationFaults : public FaultTest, public ::testing::WithParamInterface<Call> {
  protected:
+  AllocationFaults() = default;
+  explicit AllocationFaults(const testing::TlsCertificates& certificates) : FaultTest(certificates) {}
+
   static constexpr auto kCommandTimeout = 2s;
   static constexpr int kMostAllocations = 150;  // of one call; none has as many
 
@@ -154,6 +157,28 @@ TEST_P(AllocationFaults, OfTheFirstCallsOfAClient) {
   }
 }
 
+struct Certificates {
+  testing::TlsCertificates certificates_;
+};
+
+class AllocationFaultsWithTls : private Certificates, public AllocationFaults {
+ protected:
+  AllocationFaultsWithTls() : AllocationFaults(certificates_) {}
+};
+
+// OpenSSL's own allocations are not made by operator new; ours, in its callbacks too, are.
+TEST_P(AllocationFaultsWithTls, OfTheFirstCallsOfAClient) {
+  bool failed = true;
+  for (int n = 1; failed; ++n) {
+    ASSERT_LT(n, kMostAllocations);
+    server_.command({"FLUSHALL"});
+    RedisRateLimiter limiter = limiter_on(server_.url());
+    Account account;
+    failed = fails(limiter, account, n);
+    ASSERT_NO_FATAL_FAILURE(expect_sound(limiter, account, n));
+  }
+}
+
 TEST_P(AllocationFaults, OfTheCallsOfAClientInUse) {
   for (const std::string& url : {server_.url(), std::string{"memory://"}}) {
     RedisRateLimiter limiter = limiter_on(url);
@@ -199,6 +224,16 @@ TEST_P(AllocationFaults, WhileOtherThreadsCall) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, AllocationFaults, ::testing::ValuesIn(calls()),
+                         [](const auto& call) { return std::string{call.param.name}; });
+
+INSTANTIATE_TEST_SUITE_P(Of, AllocationFaultsWithTls, ::testing::ValuesIn([] {
+                           std::vector<Call> some = calls();
+                           std::erase_if(some, [](const Call& call) {
+                             const std::string_view name = call.name;
+                             return name != "CheckAndConsume" && name != "TryConsume" && name != "Settle";
+                           });
+                           return some;
+                         }()),
                          [](const auto& call) { return std::string{call.param.name}; });
 
 }  // namespace

@@ -150,6 +150,15 @@ void charge_in_an_exit_handler() {
   check(immortal().check_and_consume(user(), 1));
 }
 
+/// OpenSSL's exit handler has run when this runs: a call fails, and nothing crashes.
+void try_after_openssl_has_ended() {
+  first_static.run([] {
+    check(immortal().try_consume(user(), 10).failure.category() == tollgate::error_category());
+    static_cast<void>(immortal().stats());
+  });
+  check(immortal().check_and_consume(user(), 11));
+}
+
 /// The process's first settlement, on a Redis that does not have the script; exit() runs no destructor of a local
 /// object.
 void exit_right_after_the_first_settle(bool static_reservation) {
@@ -189,6 +198,7 @@ const std::map<std::string, std::function<void()>>& variants() {
       {"drop_a_static_reservation", drop_a_static_reservation},
       {"charge_after_all_other_statics", charge_after_all_other_statics},
       {"charge_in_an_exit_handler", charge_in_an_exit_handler},
+      {"try_after_openssl_has_ended", try_after_openssl_has_ended},
       {"exit_right_after_the_first_settle", [] { exit_right_after_the_first_settle(false); }},
       {"exit_right_after_the_first_settle_of_a_static", [] { exit_right_after_the_first_settle(true); }},
       {"return_after_a_timeout_of_a_slow_server", [] { return_after_a_charge_that_timed_out(true); }},

@@ -26,6 +26,9 @@ std::ostream& operator<<(std::ostream& out, const Program& program) { return out
 
 class Lifetime : public ::testing::TestWithParam<Program> {
  protected:
+  Lifetime() = default;
+  explicit Lifetime(const testing::TlsCertificates& certificates) : server_(certificates) {}
+
   /// The exit code of the program; that of a signal is negative.
   int run(const std::string& url, pid_t server) {
     const pid_t pid = testing::start_child({LIFETIME_PROGRAM, GetParam().variant, url, std::to_string(server)},
@@ -76,6 +79,36 @@ INSTANTIATE_TEST_SUITE_P(
                       Program{"return_after_a_timeout_of_a_slow_server", false},
                       Program{"return_after_a_timeout_of_a_stopped_server", false}),
     [](const auto& program) { return std::string{program.param.variant}; });
+
+// With TLS, a limiter lives as long as OpenSSL: until the exit handler that OpenSSL registered when the first client
+// was made. A limiter that was made with that client, or later, ends before.
+struct Certificates {
+  testing::TlsCertificates certificates_;
+};
+
+class LifetimeWithTls : private Certificates, public Lifetime {
+ protected:
+  LifetimeWithTls() : Lifetime(certificates_) {}
+};
+
+TEST_P(LifetimeWithTls, OnARedisServer) {
+  EXPECT_EQ(run(server_.url() + "&command_timeout_ms=2000", 0), 0);
+  EXPECT_EQ(output(), "");
+  if (GetParam().leaves_eleven_tokens) {
+    EXPECT_EQ(charged_in_all(), 11);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Programs, LifetimeWithTls,
+                         ::testing::Values(Program{"charge_in_thread_local_destructor"},
+                                           Program{"charge_in_thread_local_destructor_of_main"},
+                                           Program{"settle_at_thread_end"}, Program{"limiter_of_each_thread"},
+                                           Program{"drop_a_static_reservation"}, Program{"try_after_openssl_has_ended"},
+                                           Program{"exit_right_after_the_first_settle"},
+                                           Program{"exit_right_after_the_first_settle_of_a_static"},
+                                           Program{"settle_after_all_other_statics", false},
+                                           Program{"cancel_after_all_other_statics", false}),
+                         [](const auto& program) { return std::string{program.param.variant}; });
 
 }  // namespace
 }  // namespace tollgate::tests

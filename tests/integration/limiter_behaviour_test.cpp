@@ -1,6 +1,6 @@
-// The behaviour of a limiter, as one set of tests: over memory://, over a real redis-server and over a real Redis
-// Cluster, both of them also with TLS, with either admission. The clock advances only when a test moves it, so no
-// window ends during a test.
+// The behaviour of a limiter, as one set of tests: over memory://, over a real redis-server, over the primary that a
+// real sentinel names, and over a real Redis Cluster, server and Cluster also with TLS, with either admission. The
+// clock advances only when a test moves it, so no window ends during a test.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -24,6 +24,7 @@
 #include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/print.hpp"
 #include "tollgate/testing/redis_cluster.hpp"
+#include "tollgate/testing/redis_sentinels.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace tollgate {
@@ -33,13 +34,14 @@ using namespace std::chrono_literals;
 using ::testing::IsEmpty;
 using testing::ManualClock;
 using testing::RedisCluster;
+using testing::RedisSentinels;
 using testing::RedisServer;
 using testing::TlsCertificates;
 using ::testing::Values;
 
-enum class Store { kMemory, kRedis, kTls, kCluster, kTlsCluster };
+enum class Store { kMemory, kRedis, kTls, kSentinel, kCluster, kTlsCluster };
 
-/// One client on one store; the whole suite shares one redis-server and one Cluster of each kind, and each test leaves
+/// One client on one store; the whole suite shares one server or group of servers of each kind, and each test leaves
 /// them empty.
 class StoreTest : public ::testing::Test {
  protected:
@@ -49,6 +51,7 @@ class StoreTest : public ::testing::Test {
     cluster_.reset();
     tls_cluster_.reset();
     certificates_.reset();
+    sentinels_.reset();
   }
 
   /// The server of the store in use.
@@ -57,8 +60,16 @@ class StoreTest : public ::testing::Test {
       if (!tls_server_) tls_server_ = std::make_unique<RedisServer>(certificates());
       return *tls_server_;
     }
+    if (store_ == Store::kSentinel) return sentinels().server(0);
     if (!server_) server_ = std::make_unique<RedisServer>();
     return *server_;
+  }
+
+  static RedisSentinels& sentinels() {
+    if (!sentinels_) {
+      sentinels_ = std::make_unique<RedisSentinels>(RedisSentinels::Options{.replicas = 0, .sentinels = 1});
+    }
+    return *sentinels_;
   }
 
   [[nodiscard]] RedisCluster& cluster() const {
@@ -96,7 +107,10 @@ class StoreTest : public ::testing::Test {
   /// On the same server, but for memory://, where each client is a store of its own.
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const {
     if (store_ == Store::kMemory) return connect("memory://");
-    return connect(is_cluster() ? cluster().url() : server().url(), {.connect_timeout = 5s, .command_timeout = 5s});
+    const std::string url = is_cluster()                 ? cluster().url()
+                            : store_ == Store::kSentinel ? sentinels().url()
+                                                         : server().url();
+    return connect(url, {.connect_timeout = 5s, .command_timeout = 5s});
   }
 
   [[nodiscard]] RateLimitConfig config(std::int64_t limit, Admission admission) const {
@@ -127,6 +141,7 @@ class StoreTest : public ::testing::Test {
   static inline std::unique_ptr<RedisServer> server_;
   static inline std::unique_ptr<TlsCertificates> certificates_;
   static inline std::unique_ptr<RedisServer> tls_server_;
+  static inline std::unique_ptr<RedisSentinels> sentinels_;
   static inline std::unique_ptr<RedisCluster> cluster_;
   static inline std::unique_ptr<RedisCluster> tls_cluster_;
   Store store_ = Store::kMemory;
@@ -139,6 +154,7 @@ std::string name_of(Store store) {
     case Store::kMemory: return "Memory";
     case Store::kRedis: return "Redis";
     case Store::kTls: return "Tls";
+    case Store::kSentinel: return "Sentinel";
     case Store::kCluster: return "Cluster";
     case Store::kTlsCluster: return "TlsCluster";
   }
@@ -156,8 +172,8 @@ class LimiterBehaviour : public StoreTest, public ::testing::WithParamInterface<
 };
 
 INSTANTIATE_TEST_SUITE_P(On, LimiterBehaviour,
-                         ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kCluster,
-                                                   Store::kTlsCluster),
+                         ::testing::Combine(Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kSentinel,
+                                                   Store::kCluster, Store::kTlsCluster),
                                             Values(Admission::kPipelined, Admission::kAtomic)),
                          [](const auto& setting) {
                            return name_of(std::get<Store>(setting.param)) + name_of(std::get<Admission>(setting.param));
@@ -810,7 +826,8 @@ class OperationIds : public StoreTest, public ::testing::WithParamInterface<Stor
 };
 
 INSTANTIATE_TEST_SUITE_P(On, OperationIds,
-                         Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kCluster, Store::kTlsCluster),
+                         Values(Store::kMemory, Store::kRedis, Store::kTls, Store::kSentinel, Store::kCluster,
+                                Store::kTlsCluster),
                          [](const auto& store) { return name_of(store.param); });
 
 TEST_P(OperationIds, ARepeatedOperationIsChargedOnceAndAnsweredAsTheFirstTime) {

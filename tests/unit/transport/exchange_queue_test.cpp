@@ -77,32 +77,31 @@ class ExchangeQueueTest : public ::testing::Test {
 TEST_F(ExchangeQueueTest, FindsTheKeysOfAbandonedCalls) {
   const Handle waited_for = queue_.add_call(charge_, kSerial, bytes_of(charge_), nullptr).value();
   taken();
-  EXPECT_FALSE(queue_.has_detached("k"));
+  EXPECT_FALSE(queue_.has_abandoned("k"));
   EXPECT_EQ(queue_.give_up(waited_for), GivenUp::kAbandoned);
-  EXPECT_TRUE(queue_.has_detached("k"));
-  EXPECT_FALSE(queue_.has_detached("another"));
+  EXPECT_TRUE(queue_.has_abandoned("k"));
+  EXPECT_FALSE(queue_.has_abandoned("another"));
   EXPECT_TRUE(deliver(Reply::integer(7)));
-  EXPECT_TRUE(queue_.has_detached("k"));
+  EXPECT_TRUE(queue_.has_abandoned("k"));
   EXPECT_TRUE(deliver(Reply::integer(1)));
-  EXPECT_FALSE(queue_.has_detached("k"));
+  EXPECT_FALSE(queue_.has_abandoned("k"));
 }
 
 TEST_F(ExchangeQueueTest, FindsTheKeysOfPosts) {
   EXPECT_FALSE(queue_.has_post("k"));
   add_post();
   EXPECT_TRUE(queue_.has_post("k"));
-  EXPECT_TRUE(queue_.has_detached("k"));
+  EXPECT_FALSE(queue_.has_abandoned("k"));
   EXPECT_FALSE(queue_.has_post("another"));
   taken();
   EXPECT_TRUE(queue_.has_post("k"));
   EXPECT_TRUE(deliver(Reply::string("1")));
   EXPECT_FALSE(queue_.has_post("k"));
-  EXPECT_FALSE(queue_.has_detached("k"));
 }
 
 TEST_F(ExchangeQueueTest, ACallThatIsWithdrawnUnsentIsNotAbandoned) {
   EXPECT_EQ(queue_.give_up(add_call()), GivenUp::kWithdrawn);
-  EXPECT_FALSE(queue_.has_detached("k"));
+  EXPECT_FALSE(queue_.has_abandoned("k"));
 }
 
 TEST_F(ExchangeQueueTest, NotesWhenAndAtWhichPositionEachWasSent) {
