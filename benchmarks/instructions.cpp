@@ -16,6 +16,7 @@
 
 #include "plain_limiter.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
+#include "tollgate/testing/redis_cluster.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 // In place of the C library's, for the whole program. Under callgrind a decision takes a hundred times as long, and
@@ -58,6 +59,13 @@ void tollgate_on_redis(int decisions) {
   consume(limiter, decisions, true);
 }
 
+void cluster(int decisions) {
+  const tollgate::testing::RedisCluster three_primaries;
+  const std::string url = three_primaries.url() + "?command_timeout_ms=60000";
+  tollgate::RedisRateLimiter limiter{url, {.max_tokens_per_minute = kLimit}};
+  consume(limiter, decisions, true);
+}
+
 void memory(int decisions) {
   tollgate::RedisRateLimiter limiter{"memory://", {.max_tokens_per_minute = kLimit}};
   consume(limiter, decisions, true);
@@ -73,6 +81,7 @@ void remembered_denial(int decisions) {
 const std::map<std::string_view, void (*)(int decisions)> kSides{
     {"plain", plain},
     {"tollgate", tollgate_on_redis},
+    {"cluster", cluster},
     {"memory", memory},
     {"remembered_denial", remembered_denial},
 };

@@ -1,5 +1,6 @@
 #include "clients/cluster_nodes.hpp"
 
+#include <algorithm>
 #include <utility>
 
 namespace tollgate::inline v0 {
@@ -60,6 +61,11 @@ bool ClusterNodes::assign(const SlotMap& map) {
     changed = changed || before != owners[slot];
   }
   return changed;
+}
+
+bool ClusterNodes::is_holder(const Member& member) const noexcept {
+  return std::any_of(owners_.begin(), owners_.end(),
+                     [&member](const auto& owner) { return owner.load(std::memory_order_acquire) == member.number; });
 }
 
 std::vector<bool> ClusterNodes::holders() const {

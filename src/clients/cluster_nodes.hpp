@@ -57,7 +57,9 @@ class ClusterNodes {
     owners_[slot].store(static_cast<std::uint16_t>(member.number), std::memory_order_release);
   }
 
-  /// Whether each node holds a slot, by number.
+  /// Whether the node holds a slot.
+  [[nodiscard]] bool is_holder(const Member& member) const noexcept;
+  /// Likewise for each node, by number.
   [[nodiscard]] std::vector<bool> holders() const;
 
   [[nodiscard]] std::size_t size() const noexcept { return size_.load(std::memory_order_acquire); }

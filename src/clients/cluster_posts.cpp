@@ -201,11 +201,11 @@ void Cluster::post_deferred(Time now) {
 /// Posts wait at a node that fails: another may have taken over its slots, which no call may be there to notice. Posts
 /// at a node without slots go to the owners.
 void Cluster::watch_posts() {
-  const std::vector<bool> holds = nodes_.holders();
-  for (std::size_t i = 0; i < holds.size(); ++i) {
-    if (!nodes_[i].node->has_posts_under_way()) continue;
-    if (nodes_[i].node->circuit_is_open() || !refresh_.has_map()) refresh_.request();
-    if (!holds[i] && refresh_.has_map()) nodes_[i].node->refuse_unsent_posts(kMovedAway);
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    Node& node = *nodes_[i].node;
+    if (!node.has_posts_under_way()) continue;
+    if (node.circuit_is_open() || !refresh_.has_map()) refresh_.request();
+    if (refresh_.has_map() && !nodes_.is_holder(nodes_[i])) node.refuse_unsent_posts(kMovedAway);
   }
 }
 

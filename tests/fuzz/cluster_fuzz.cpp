@@ -48,8 +48,8 @@ void check_redirection(std::string_view text) {
   if (redirection.kind != Redirection::Kind::kMoved && redirection.kind != Redirection::Kind::kAsk) return;
   require(redirection.slot < kHashSlots && redirection.port > 0, "slot and port are in range");
   const std::string word = redirection.kind == Redirection::Kind::kMoved ? "MOVED" : "ASK";
-  const Redirection again =
-      redirection_in(fmt::format("{} {} {}:{}", word, redirection.slot, redirection.host, redirection.port));
+  const std::string written = fmt::format("{} {} {}:{}", word, redirection.slot, redirection.host, redirection.port);
+  const Redirection again = redirection_in(std::string_view{written});
   require(again.kind == redirection.kind && again.slot == redirection.slot && again.host == redirection.host &&
               again.port == redirection.port,
           "what is read can be written and read again");

@@ -127,17 +127,6 @@ TEST_P(Allocations, NoneForARememberedDenial) {
   EXPECT_EQ(limiter.consume("user_42@example.com", 10).source, Source::kLocal);
 }
 
-TEST_P(Allocations, NoneOnACluster) {
-  const testing::RedisCluster cluster;
-  RedisRateLimiter limiter{connect(cluster.url(), {.command_timeout = 5s}),
-                           {.max_tokens_per_minute = 1'000'000,
-                            .admission = GetParam(),
-                            .deny_memory = 0ms,
-                            .clock = std::make_shared<testing::ManualClock>()}};
-  EXPECT_EQ(counted([&] { ASSERT_TRUE(limiter.check_and_consume("user_42@example.com", 10)); }), 0U);
-  EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter.check_and_consume("user_42@example.com", 1'000'000)); }), 0U);
-}
-
 // A user's first request in a minute makes a key, and so allocates; those after it do not.
 TEST_P(Allocations, NoneInMemoryForUsersWhoHaveAKey) {
   RedisRateLimiter limiter{std::make_shared<MemoryClient>(),
@@ -161,6 +150,22 @@ INSTANTIATE_TEST_SUITE_P(, Allocations,
                                                                                : "Tls13"} +
                                   (std::get<Admission>(test.param) == Admission::kAtomic ? "Atomic" : "Pipelined");
                          });
+
+class AllocationsOnACluster : public ::testing::TestWithParam<Admission> {};
+
+TEST_P(AllocationsOnACluster, NoneForAnAdmittedRequestNorForADeniedOneAndItsUndo) {
+  const testing::RedisCluster cluster;
+  RedisRateLimiter limiter{connect(cluster.url(), {.command_timeout = 5s}),
+                           {.max_tokens_per_minute = 1'000'000,
+                            .admission = GetParam(),
+                            .deny_memory = 0ms,
+                            .clock = std::make_shared<testing::ManualClock>()}};
+  EXPECT_EQ(counted([&] { ASSERT_TRUE(limiter.check_and_consume("user_42@example.com", 10)); }), 0U);
+  EXPECT_EQ(counted([&] { ASSERT_FALSE(limiter.check_and_consume("user_42@example.com", 1'000'000)); }), 0U);
+}
+
+INSTANTIATE_TEST_SUITE_P(, AllocationsOnACluster, ::testing::Values(Admission::kPipelined, Admission::kAtomic),
+                         [](const auto& test) { return test.param == Admission::kAtomic ? "Atomic" : "Pipelined"; });
 
 }  // namespace
 }  // namespace tollgate
