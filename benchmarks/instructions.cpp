@@ -79,11 +79,8 @@ void remembered_denial(int decisions) {
 
 // One line adds a side; then scripts/check-instructions --update.
 const std::map<std::string_view, void (*)(int decisions)> kSides{
-    {"plain", plain},
-    {"tollgate", tollgate_on_redis},
-    {"cluster", cluster},
-    {"memory", memory},
-    {"remembered_denial", remembered_denial},
+    {"plain", plain},   {"tollgate", tollgate_on_redis},          {"cluster", cluster},
+    {"memory", memory}, {"remembered_denial", remembered_denial},
 };
 
 }  // namespace
