@@ -19,9 +19,9 @@
 /// AUTH is sent where there is a password: `user:@` has an empty one, `user@` and `:@` have none.
 /// Which URL leads to which managed Redis: docs/topologies.md.
 ///
-/// A Cluster's primaries and their slots are found by asking any node. Each primary has connections and a circuit breaker
-/// of its own, so that one that fails does not fail the users of the others.
-/// Thread safety: both functions may be called from every thread; so may the clients that they return.
+/// A Cluster's primaries and their slots are found by asking any node. Each primary has connections and a circuit
+/// breaker of its own, so that one that fails does not fail the users of the others. Thread safety: both functions may
+/// be called from every thread; so may the clients that they return.
 #pragma once
 
 #include <memory>
@@ -34,9 +34,10 @@
 namespace tollgate::inline v0 {
 
 /// A private client for `url`: with connections of its own to each server that it uses, one under load and up to four
-/// while few calls are under way (a fifth for RedisRateLimiter::reset and the slots of a Cluster), or for `memory://` with a store of its own. Throws std::invalid_argument on a
-/// malformed URL and on timeouts out of range. Does no I/O: the client connects at its first use. When the last owner
-/// releases it, that blocks until posts have been answered, for the command timeout at most.
+/// while few calls are under way (a fifth for RedisRateLimiter::reset and the slots of a Cluster), or for `memory://`
+/// with a store of its own. Throws std::invalid_argument on a malformed URL and on timeouts out of range. Does no I/O:
+/// the client connects at its first use. When the last owner releases it, that blocks until posts have been answered,
+/// for the command timeout at most.
 [[nodiscard]] TOLLGATE_EXPORT std::shared_ptr<RedisClient> connect(std::string_view url, ClientOptions options = {});
 
 /// As connect(), but returns the client that this process already has for the same URL, timeouts and observer. Limiters
