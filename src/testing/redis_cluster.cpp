@@ -103,7 +103,7 @@ RedisServer& RedisCluster::start_node() {
                                      "--cluster-port",
                                      std::to_string(free_port()),
                                      "--cluster-node-timeout",
-                                     "500",
+                                     "1000",
                                      "--cluster-replica-validity-factor",
                                      "0",
                                      "--cluster-allow-replica-migration",

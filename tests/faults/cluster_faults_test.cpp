@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -60,7 +61,10 @@ class Load {
   [[nodiscard]] std::int64_t granted(int user) const { return granted_[static_cast<std::size_t>(user)]; }
   [[nodiscard]] int decided() const { return decided_; }
   [[nodiscard]] int failed() const { return failed_; }
-  [[nodiscard]] int in_doubt() const { return in_doubt_; }
+  [[nodiscard]] std::string last_error() const {
+    const std::lock_guard lock{mutex_};
+    return last_error_;
+  }
   [[nodiscard]] std::chrono::nanoseconds slowest() const { return std::chrono::nanoseconds{slowest_.load()}; }
   [[nodiscard]] std::uint64_t undelivered() const {
     return limiters_[0]->undelivered().batches + limiters_[1]->undelivered().batches;
@@ -95,7 +99,8 @@ class Load {
         ++decided_;
       } catch (const Error& error) {
         ++failed_;
-        if (error.may_have_executed()) ++in_doubt_;
+        const std::lock_guard lock{mutex_};
+        last_error_ = error.what();
       }
       const std::int64_t took = (SteadyClock::now() - start).count();
       for (std::int64_t slowest = slowest_; took > slowest && !slowest_.compare_exchange_weak(slowest, took);) {
@@ -106,9 +111,10 @@ class Load {
   std::vector<std::atomic<std::int64_t>> granted_;
   std::atomic<int> decided_{0};
   std::atomic<int> failed_{0};
-  std::atomic<int> in_doubt_{0};
   std::atomic<std::int64_t> slowest_{0};
   std::atomic<bool> stops_{false};
+  mutable std::mutex mutex_;
+  std::string last_error_;
   std::vector<std::unique_ptr<RedisRateLimiter>> limiters_;
   std::vector<std::thread> threads_;
 };
@@ -126,7 +132,7 @@ class ClusterFailover : public ::testing::Test {
 
   /// No user got more than the budget, and what is in Redis is what was granted: no reply was taken for another's.
   void expect_exact(RedisCluster& cluster, const Load& load) const {
-    EXPECT_EQ(load.failed(), 0);
+    EXPECT_EQ(load.failed(), 0) << load.last_error();
     EXPECT_EQ(load.undelivered(), 0U);
     for (int user = 0; user < kUsers; ++user) {
       EXPECT_LE(load.granted(user), kBudget) << user;
