@@ -194,7 +194,7 @@ TEST_F(ConnectionPoolOrder, AReplacedPrimaryTakesNoMorePostsAndCallsAndItsUnsent
   UnusedClient client;
   const ScriptList no_scripts;
   const Url url = Url::parse(server_.url());
-  Pipeline::Shared shared{client, url.endpoint(), url.login(nullptr), kPatient, no_scripts};
+  Pipeline::Shared shared{client, url.endpoint(), url.login(nullptr), kPatient, no_scripts, nullptr};
   Pipeline before{shared, Handshake::kAsNeeded};
   Pipeline after{shared, Handshake::kAsNeeded};
   before.set_primary(true);
@@ -233,7 +233,7 @@ TEST_F(ConnectionPoolOrder, AReusedExchangeIsNotMistakenForTheFinishedOne) {
   UnusedClient client;
   const ScriptList no_scripts;
   const Url url = Url::parse(server_.url());
-  Pipeline::Shared shared{client, url.endpoint(), url.login(nullptr), kPatient, no_scripts};
+  Pipeline::Shared shared{client, url.endpoint(), url.login(nullptr), kPatient, no_scripts, nullptr};
   Pipeline pipeline{shared, Handshake::kAsNeeded};
   const auto call = [&](const std::string& user, Clock::time_point until, const std::shared_ptr<ReplyHandler>& late) {
     return pipeline.execute(charge_of(key(user), 1), Clock::now(), until, late);
