@@ -16,7 +16,7 @@ using SteadyClock = std::chrono::steady_clock;
 // Then the errors are its outcome; the caller's handler may post it again.
 constexpr int kMostAttempts = 12;
 
-std::chrono::milliseconds pause_before(int attempts) noexcept {
+std::chrono::milliseconds pause_after(int attempts) noexcept {
   constexpr std::chrono::milliseconds kFirst{10};
   constexpr std::chrono::milliseconds kLongest{1000};
   return std::min(kLongest, kFirst * (1 << std::min(attempts, 7)));
@@ -113,7 +113,7 @@ class Cluster::RoutedPost final : public ReplyHandler, public std::enable_shared
       if (member != nullptr) {
         cluster_.post_to(*member, std::move(together), next(1));
       } else {
-        cluster_.post_later(SteadyClock::now() + pause_before(attempts_), std::move(together), next(1));
+        cluster_.post_later(SteadyClock::now() + pause_after(attempts_), std::move(together), next(1));
       }
     }
   }

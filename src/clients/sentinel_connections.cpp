@@ -8,7 +8,6 @@ namespace tollgate::inline v0 {
 namespace {
 
 using SteadyClock = std::chrono::steady_clock;
-using Action = SentinelSearch::Action;
 
 // Hosts named by the URL, and servers that have been primaries; beyond, the oldest of these is forgotten.
 constexpr std::size_t kMaxContexts = 128;
@@ -50,6 +49,8 @@ class SentinelConnections::Attempt final : public PendingConnection {
   const Failure& failure() const noexcept override { return search_.failure(); }
 
  private:
+  using Action = SentinelSearch::Action;
+
   /// Time in which no caller drives the attempt does not count, as for ConnectAttempt.
   void resume(Time now) noexcept {
     if (!paused_at_) return;

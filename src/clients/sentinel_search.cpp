@@ -7,12 +7,12 @@
 
 #include "transport/resp_encoder.hpp"
 #include "values/arguments.hpp"
+#include "values/limits.hpp"
 
 namespace tollgate::inline v0 {
 namespace {
 
 constexpr std::int64_t kMaxPort = 65'535;
-constexpr std::size_t kMaxHostBytes = 255;
 // More details are left out, so that the message of an error with many sentinels stays readable.
 constexpr std::size_t kMaxDetails = 600;
 

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t kMaxFile = 4UL * 1024 * 1024;  // all CAs of a system are about 200 KiB
 
-std::string text_of(int error) { return std::system_category().message(error); }
+std::string reason_of(int error) { return std::system_category().message(error); }
 
 class OpenFile {
  public:
@@ -40,7 +40,7 @@ class OpenFile {
 std::string read_file(const std::string& path, std::string& text) {
   const OpenFile file{path};
   struct stat state {};
-  if (file.descriptor() < 0 || ::fstat(file.descriptor(), &state) != 0) return text_of(errno);
+  if (file.descriptor() < 0 || ::fstat(file.descriptor(), &state) != 0) return reason_of(errno);
   if (!S_ISREG(state.st_mode)) return "it is not a regular file";
   if (static_cast<std::size_t>(state.st_size) > kMaxFile) return fmt::format("it is larger than {} bytes", kMaxFile);
   text.resize(static_cast<std::size_t>(state.st_size));  // at once, so that no copy of a key is left behind
@@ -48,7 +48,7 @@ std::string read_file(const std::string& path, std::string& text) {
   while (size < text.size()) {
     const ssize_t count = ::read(file.descriptor(), text.data() + size, text.size() - size);
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return text_of(errno);
+    if (count < 0) return reason_of(errno);
     if (count == 0) break;
     size += static_cast<std::size_t>(count);
   }
@@ -93,7 +93,7 @@ TlsFiles read_tls_files(const TlsOptions& options) {
   if (!options.ca_path.empty() && files.error.empty()) {
     DIR* const folder = ::opendir(options.ca_path.c_str());
     if (folder == nullptr) {
-      files.error = fmt::format("ca_path is {}, which cannot be read: {}", options.ca_path, text_of(errno));
+      files.error = fmt::format("ca_path is {}, which cannot be read: {}", options.ca_path, reason_of(errno));
     } else {
       ::closedir(folder);
     }

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "values/arguments.hpp"
+#include "values/limits.hpp"
 #include "values/url.hpp"
 #include "values/url_text.hpp"
 
@@ -24,7 +25,6 @@ using detail::url_number;
 
 constexpr std::int64_t kMaxTimeoutMs = 3'600'000;
 constexpr std::size_t kMaxHosts = 64;
-constexpr std::size_t kMaxHostBytes = 255;
 constexpr std::size_t kMaxServiceBytes = 255;
 constexpr std::size_t kMaxPathBytes = sizeof(sockaddr_un::sun_path) - 1;
 constexpr std::uint16_t kRedisPort = 6379;

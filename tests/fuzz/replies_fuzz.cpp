@@ -152,8 +152,8 @@ void run_charge(Input& input, const FixedWindow& window, const Request& request)
             "a charge is given back when its call was denied and has no operation_id");
     require(counter && *counter >= 0, "a charge is given back when it was made");
     require(command.script == &kAdjustScript && command.keys.size() == 1 && command.integers.size() == 2 &&
-                command.integers[0] == -request.tokens && command.integers[1] == 0,
-            "what was charged is given back, no more, and no key is made");
+                command.integers[0] == -request.tokens && command.integers[1] == decisions::kCounterTtl.count(),
+            "what was charged is given back, no more, and the counter gets an expiry where it has none");
   }
 }
 
