@@ -52,22 +52,23 @@ class OnACluster : public ::testing::TestWithParam<Admission> {
 };
 
 TEST_P(OnACluster, RequestsInOneCallAreDecidedByAllPrimariesInOrder) {
-  constexpr int kUsers = 3000;
+  constexpr std::size_t kUsers = 3000;
   RedisRateLimiter limiter = this->limiter(10);
   std::vector<std::string> users;
   std::vector<ConsumeRequest> requests;
-  for (int i = 0; i < kUsers; ++i) users.push_back("user_" + std::to_string(i));
-  for (int i = 0; i < kUsers; ++i) requests.push_back({users[i], i % 2 == 0 ? 4 : 11});
+  for (std::size_t i = 0; i < kUsers; ++i) users.push_back("user_" + std::to_string(i));
+  for (std::size_t i = 0; i < kUsers; ++i) requests.push_back({users[i], i % 2 == 0 ? 4 : 11});
   const std::vector<Decision> decisions = limiter.consume_all(requests);
-  for (int i = 0; i < kUsers; ++i) {
+  for (std::size_t i = 0; i < kUsers; ++i) {
     EXPECT_EQ(decisions[i].allowed, i % 2 == 0) << i;
     EXPECT_FALSE(decisions[i].failure) << decisions[i].failure.message();
     if (i % 2 == 0) {
       EXPECT_EQ(decisions[i].remaining, 6) << i;
     }
   }
+  constexpr double kExpected = kUsers / 2 / 3;
   for (std::size_t node = 0; node < 3; ++node) {  // evenly: each holds a third of the users
-    EXPECT_NEAR(static_cast<double>(keys_of(node)), kUsers / 2 / 3.0, kUsers / 2 / 3.0 * 0.2);
+    EXPECT_NEAR(static_cast<double>(keys_of(node)), kExpected, kExpected * 0.2);
   }
 }
 

@@ -183,7 +183,7 @@ TEST_F(RoutedBatchTest, AFailureOfOneNodeIsOneOfItsCommandsAlone) {
 
 TEST_F(RoutedBatchTest, AFailureOfAllIsOneOfTheBatch) {
   RoutedBatch routed{batch_};
-  for (const std::size_t i : {0, 1, 2}) routed.fail(i, {Errc::kConnectFailed, false, "refused"});
+  for (const std::size_t i : {0U, 1U, 2U}) routed.fail(i, {Errc::kConnectFailed, false, "refused"});
   EXPECT_FALSE(routed.next());
   const BatchResult result = routed.finish({});
   EXPECT_EQ(result.failure.code, Errc::kConnectFailed);
