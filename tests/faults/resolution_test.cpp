@@ -118,5 +118,23 @@ TEST(Resolution, QueriesASilentNameServerOnceForAllClients) {
 }
 
 // A forked child does not have the thread that looks a name up, and must not wait for it.
+TEST(Resolution, LooksANameUpAgainInAForkedChild) {
+  run_in_a_process([] {
+    enter_private_network("127.0.0.1 localhost\n");
+    NameServer name_server;
+    const RedisServer server{{"--bind", "127.0.0.1"}};
+    RedisRateLimiter limiter{url_of("cache.test", server)};
+    const auto ping = [&limiter] {
+      EXPECT_THROW(limiter.ping({.deadline = std::chrono::steady_clock::now() + 100ms}), Error);
+    };
+    ping();
+    wait_for_questions(name_server, 2);
+    run_in_a_process(ping);
+    wait_for_questions(name_server, 4);  // the child's two, too
+    ping();
+    EXPECT_EQ(name_server.questions(), 4) << "the parent's look-up is still under way";
+  });
+}
+
 }  // namespace
 }  // namespace tollgate::tests
