@@ -87,10 +87,10 @@ void Cluster::request_refresh() noexcept {
   service_thread_.request();
 }
 
-/// Waits for the refresh that is under way or due. False when none is, or when `until` comes first.
-bool Cluster::await_refresh(Time until) {
+/// Waits for the refresh that is under way, due, or due within `soon`. False when none is, or when `until` comes first.
+bool Cluster::await_refresh(Time until, std::chrono::milliseconds soon) {
   const std::uint64_t seen = refresh_.finished();
-  if (!refresh_.is_due(SteadyClock::now())) return false;
+  if (!refresh_.is_due(SteadyClock::now() + soon)) return false;
   request_refresh();
   while (refresh_.finished() == seen) {
     if (SteadyClock::now() >= until) return false;

@@ -59,6 +59,7 @@ class Cluster {
                     const std::shared_ptr<ReplyHandler>& late);
   [[nodiscard]] std::vector<Part> divide(const CommandBatch& batch, RoutedBatch& routed);
   void execute_all(std::vector<Part>& parts, Time until, const std::shared_ptr<ReplyHandler>& late);
+  [[nodiscard]] bool await_new_map(const Part& part, const CommandBatch& batch, Time until);
   void take_result(const CommandBatch& batch, RoutedBatch& routed, Part& part, Time until);
   BatchResult lost(const CommandBatch& batch, const std::shared_ptr<ReplyHandler>& late) noexcept;
   BatchResult scan(const Command& command, Time until);
@@ -76,7 +77,7 @@ class Cluster {
 
   // cluster.cpp
   void request_refresh() noexcept;
-  [[nodiscard]] bool await_refresh(Time until);
+  [[nodiscard]] bool await_refresh(Time until, std::chrono::milliseconds soon = {});
   void learn_owner(std::uint16_t slot, const HostAndPort& address, Time until);
   void use(const SlotMap& map);
   void settle_posts(Member& member, Time until);

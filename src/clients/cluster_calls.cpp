@@ -159,6 +159,18 @@ void Cluster::execute_all(std::vector<Part>& parts, Time until, const std::share
   for (std::thread& thread : threads) thread.join();
 }
 
+/// Waits for a map that names another node than the one that `part` was sent to. The second refresh is needed where the
+/// first had begun before the slots moved. Where maps stay the same, the next refresh is not due so soon.
+bool Cluster::await_new_map(const Part& part, const CommandBatch& batch, Time until) {
+  const auto has_moved = [&](std::size_t command) {
+    return nodes_.owner(hash_slot(batch[command].key)) != part.member;
+  };
+  for (int refreshes = 0; refreshes < 2 && await_refresh(until, SlotMapRefresh::kShortestInterval); ++refreshes) {
+    if (std::any_of(part.commands.begin(), part.commands.end(), has_moved)) return true;
+  }
+  return false;
+}
+
 /// Passes what a node answered to `routed`. A command that certainly was not executed is sent again where the map has
 /// changed.
 void Cluster::take_result(const CommandBatch& batch, RoutedBatch& routed, Part& part, Time until) {
@@ -166,7 +178,7 @@ void Cluster::take_result(const CommandBatch& batch, RoutedBatch& routed, Part& 
   if (failure.code) {
     request_refresh();
     const bool may_be_stale = failure.code == Errc::kConnectFailed || failure.code == Errc::kConnectionLost;
-    const bool is_new = !failure.may_have_executed && may_be_stale && await_refresh(until);
+    const bool is_new = !failure.may_have_executed && may_be_stale && await_new_map(part, batch, until);
     for (const std::size_t command : part.commands) {
       const Member* const owner = nodes_.owner(hash_slot(batch[command].key));
       is_new&& owner != part.member ? routed.keep(command) : routed.fail(command, failure);
