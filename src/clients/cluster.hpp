@@ -70,7 +70,7 @@ class Cluster {
   void route(CommandBatch batch, const std::shared_ptr<RoutedPost>& post);
   [[nodiscard]] std::shared_ptr<RoutedPost> make_post(std::shared_ptr<ReplyHandler> handler, int attempts = 0);
   void post_to(Member& member, CommandBatch batch, std::shared_ptr<RoutedPost> post);
-  void post_later(Time not_before, CommandBatch batch, std::shared_ptr<RoutedPost> post);
+  void post_later(Time not_before, CommandBatch batch, const std::shared_ptr<RoutedPost>& post);
   [[nodiscard]] Member& any_member();
   void post_deferred(Time now);
   void watch_posts();

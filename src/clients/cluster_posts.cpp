@@ -167,7 +167,7 @@ void Cluster::post_to(Member& member, CommandBatch batch, std::shared_ptr<Routed
   service_thread_.request();
 }
 
-void Cluster::post_later(Time not_before, CommandBatch batch, std::shared_ptr<RoutedPost> post) {
+void Cluster::post_later(Time not_before, CommandBatch batch, const std::shared_ptr<RoutedPost>& post) {
   DeferredPosts::Post later{not_before, std::move(batch), post};
   if (!deferred_.add(later)) {
     return post->end(client_, later.batch,

@@ -101,7 +101,7 @@ void SentinelSearch::timed_out() {
   fail();
 }
 
-void SentinelSearch::note(Failure failure) {
+void SentinelSearch::note(const Failure& failure) {
   if (details_.size() > kMaxDetails) return;
   if (!details_.empty()) details_ += "; ";
   details_ += failure.detail;

@@ -54,7 +54,7 @@ class SentinelSearch {
   void timed_out();
 
  private:
-  void note(Failure failure);
+  void note(const Failure& failure);
   void ask_next();
   void fail();
 

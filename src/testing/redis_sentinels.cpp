@@ -1,9 +1,9 @@
 #include "tollgate/testing/redis_sentinels.hpp"
 
-#include <stdlib.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -92,7 +92,7 @@ RedisSentinels::~RedisSentinels() {
   std::filesystem::remove_all(folder_, ignored);
 }
 
-void RedisSentinels::start(std::deque<RedisServer>& group, std::vector<std::string> arguments) {
+void RedisSentinels::start(std::deque<RedisServer>& group, std::vector<std::string> arguments) const {
   if (options_.certificates == nullptr) {
     group.emplace_back(std::move(arguments));
     return;

@@ -37,6 +37,7 @@
 
 namespace tollgate::inline v0 {
 
+// Nothing deletes a Pipeline through its private base. NOLINTNEXTLINE(cppcoreguidelines-virtual-class-destructor)
 class Pipeline final : private ConnectionMachine::Driver {
  public:
   using Time = ConnectionMachine::Time;

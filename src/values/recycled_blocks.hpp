@@ -60,7 +60,7 @@ class RecycledBlocks {
 template <class T>
 class RecyclingAllocator {
  public:
-  using value_type = T;
+  using value_type = T;  // NOLINT(readability-identifier-naming): the name that std::allocator_traits requires
 
   explicit RecyclingAllocator(RecycledBlocks& blocks) noexcept : blocks_(&blocks) {}
   template <class Other>

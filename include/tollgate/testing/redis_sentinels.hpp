@@ -63,7 +63,7 @@ class RedisSentinels {
 
  private:
   [[nodiscard]] RedisServer* find_promoted(const RedisServer& old);
-  void start(std::deque<RedisServer>& group, std::vector<std::string> arguments);
+  void start(std::deque<RedisServer>& group, std::vector<std::string> arguments) const;
   void start_sentinel(std::size_t index);
   void wait_until_complete();
 
