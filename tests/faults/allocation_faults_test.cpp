@@ -158,12 +158,12 @@ TEST_P(AllocationFaults, OfTheFirstCallsOfAClient) {
 }
 
 struct Certificates {
-  testing::TlsCertificates certificates_;
+  testing::TlsCertificates certificates;
 };
 
 class AllocationFaultsWithTls : private Certificates, public AllocationFaults {
  protected:
-  AllocationFaultsWithTls() : AllocationFaults(certificates_) {}
+  AllocationFaultsWithTls() : AllocationFaults(certificates) {}
 };
 
 // OpenSSL's own allocations are not made by operator new; ours, in its callbacks too, are.

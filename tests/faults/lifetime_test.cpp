@@ -83,12 +83,12 @@ INSTANTIATE_TEST_SUITE_P(
 // With TLS, a limiter lives as long as OpenSSL: until the exit handler that OpenSSL registered when the first client
 // was made. A limiter that was made with that client, or later, ends before.
 struct Certificates {
-  testing::TlsCertificates certificates_;
+  testing::TlsCertificates certificates;
 };
 
 class LifetimeWithTls : private Certificates, public Lifetime {
  protected:
-  LifetimeWithTls() : Lifetime(certificates_) {}
+  LifetimeWithTls() : Lifetime(certificates) {}
 };
 
 TEST_P(LifetimeWithTls, OnARedisServer) {

@@ -14,15 +14,15 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 struct Certificates {
-  testing::TlsCertificates certificates_;
+  testing::TlsCertificates certificates;
 };
 
 class TlsFaults : private Certificates, public FaultTest {
  protected:
-  TlsFaults() : FaultTest(certificates_) {}
+  TlsFaults() : FaultTest(certificates) {}
 
   [[nodiscard]] std::string gate_url() const {
-    return "rediss://127.0.0.1:" + std::to_string(gate_.port()) + "/0?ca_file=" + certificates_.ca_file();
+    return "rediss://127.0.0.1:" + std::to_string(gate_.port()) + "/0?ca_file=" + certificates.ca_file();
   }
 };
 

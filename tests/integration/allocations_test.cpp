@@ -52,7 +52,7 @@ void* counted_realloc(void* memory, std::size_t size, const char* /*file*/, int 
   return std::realloc(memory, size);
 }
 void counted_free(void* memory, const char* /*file*/, int /*line*/) { std::free(memory); }
-const bool counts_openssl = CRYPTO_set_mem_functions(&counted_malloc, &counted_realloc, &counted_free) == 1;
+const bool kCountsOpenssl = CRYPTO_set_mem_functions(&counted_malloc, &counted_realloc, &counted_free) == 1;
 
 using namespace std::chrono_literals;
 
@@ -94,7 +94,7 @@ TEST_P(Allocations, TheCounterCounts) {
 // OpenSSL 3.0 allocates a few bytes for each record that it writes or reads, and frees them before it returns; no
 // option of its turns that off. With TLS 1.3 a decision is two records and four such allocations, with 1.2 two.
 TEST_P(Allocations, ThoseOfOpensslAreFewAndDoNotGrow) {
-  ASSERT_TRUE(counts_openssl);
+  ASSERT_TRUE(kCountsOpenssl);
   constexpr std::size_t kPerDecision = 4;
   const auto decide = [&] { ASSERT_TRUE(limiter_.check_and_consume("user_42@example.com", 10)); };
   counted(decide);
