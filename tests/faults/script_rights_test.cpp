@@ -39,6 +39,16 @@ class ScriptRights : public FaultTest {
     EXPECT_EQ(counter("u"), 900);
     EXPECT_GT(events->failures, 0);
   }
+  static bool is_pinged_soon(RedisRateLimiter& limiter) {
+    return soon([&] {
+      try {
+        limiter.ping();
+        return true;
+      } catch (const Error&) {
+        return false;
+      }
+    });
+  }
   void ping_names_the_rights() {
     RedisRateLimiter limiter{connect(server_.url(), kPatient), small()};
     std::string text = "no error";
@@ -81,14 +91,7 @@ TEST_F(RefusedByAcl, ScriptsAreUsedOnceTheRightIsGranted) {
   ASSERT_TRUE(limiter.check_and_consume("u", 600));
   EXPECT_FALSE(limiter.check_and_consume("u", 600));
   server_.command({"ACL", "SETUSER", "default", "+eval", "+evalsha"});
-  EXPECT_TRUE(soon([&] {
-    try {
-      limiter.ping();
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
-  }));
+  EXPECT_TRUE(is_pinged_soon(limiter));
   EXPECT_FALSE(limiter.check_and_consume("u", 600));
   EXPECT_TRUE(limiter.drain(std::chrono::steady_clock::now() + 5s));
   EXPECT_EQ(counter("u"), 600);
@@ -112,14 +115,7 @@ TEST_F(ScriptRights, ARightThatIsRevokedOnALiveConnectionIsReportedOnceAndByPing
   limiter.record("u", 100);
   EXPECT_EQ(counter("u"), 700);
   server_.command({"ACL", "SETUSER", "default", "+eval", "+evalsha"});
-  EXPECT_TRUE(soon([&] {
-    try {
-      limiter.ping();
-      return true;
-    } catch (const Error&) {
-      return false;
-    }
-  }));
+  EXPECT_TRUE(is_pinged_soon(limiter));
 }
 
 TEST_F(RenamedAway, OneDenialDoesNotDenyOthers) { one_refusal_denies_no_other(); }
