@@ -77,14 +77,18 @@ TEST_P(ReplyOutOfStep, AnAdditionalReplyOfAScriptGrantsNothing) {
   EXPECT_EQ(grants_to_a_spent_budget([&] { gate_.insert_into_replies("$3\r\n1 1\r\n"); }), 0);
 }
 
+// A client for each round: one that has lost several replies may have as many connections that are out of step, and
+// each of them makes a call fail.
 TEST_P(ReplyOutOfStep, ALoneCallerIsServedAgainAfterOneMoreCallAtMost) {
-  RedisRateLimiter limiter{connect(gate_.url(), kQuick), config_};
-  EXPECT_TRUE(limiter.check_and_consume("u", 10));
   for (int i = 0; i < 5; ++i) {
+    RedisRateLimiter limiter{connect(gate_.url(), {.connect_timeout = 1s, .command_timeout = 300ms}), config_};
+    EXPECT_TRUE(limiter.check_and_consume("u", 10));
     gate_.swallow_replies(1);
-    EXPECT_TRUE(limiter.try_consume("u", 1).failure);
-    const bool second = limiter.try_consume("u", 1).allowed;
-    EXPECT_TRUE(second || limiter.try_consume("u", 1).allowed) << i;
+    EXPECT_TRUE(limiter.try_consume("u", 1).failure) << i;
+    const Decision second = limiter.try_consume("u", 1);
+    if (second.allowed) continue;
+    const Decision third = limiter.try_consume("u", 1);
+    EXPECT_TRUE(third.allowed) << i << ": " << second.failure.message() << "; " << third.failure.message();
   }
 }
 
