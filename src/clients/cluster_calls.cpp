@@ -39,10 +39,10 @@ BatchResult Cluster::execute(const CommandBatch& batch, RedisClient::Deadline de
                              const std::shared_ptr<ReplyHandler>& late) {
   const Time until = deadline ? *deadline : SteadyClock::now() + command_timeout_;
   Member* const owner = nodes_.only_owner(batch);
-  if (owner == nullptr) return execute_by_map(batch, until, late);
-  BatchResult result = owner->node->execute(batch, until, late);
-  if (result.ok() && !any_redirection(result.replies)) return result;
-  return execute_further(*owner, batch, std::move(result), until, late);
+  BatchResult result = owner == nullptr ? execute_by_map(batch, until, late) : owner->node->execute(batch, until, late);
+  const bool is_final = owner == nullptr || (result.ok() && !any_redirection(result.replies));
+  if (!is_final) result = execute_further(*owner, batch, std::move(result), until, late);
+  return result;
 }
 
 /// Executes a batch whose commands are on several nodes, or whose node is not known.

@@ -161,13 +161,17 @@ void Node::note_outcome(const BatchResult& result, Time since) {
 
 BatchResult Node::carry_on_primary(const CommandBatch& batch, Time now, Time until,
                                    const std::shared_ptr<ReplyHandler>& late) {
-  const std::size_t number = primary_.load(std::memory_order_acquire);
-  Pipeline& pipeline = slots_[number].pipeline;
-  const std::size_t replacement = pipeline.is_silent() ? replacement_of(number) : number;
   bool is_replaced = false;
-  BatchResult result = replacement != number ? carry_on_replacement(number, replacement, batch, now, until, late)
-                                             : pipeline.execute(batch, now, until, late, &is_replaced);
-  if (is_replaced) return carry_on_primary(batch, now, until, late);
+  const auto ask_primary = [&] {
+    is_replaced = false;
+    const std::size_t number = primary_.load(std::memory_order_acquire);
+    Pipeline& pipeline = slots_[number].pipeline;
+    const std::size_t replacement = pipeline.is_silent() ? replacement_of(number) : number;
+    return replacement != number ? carry_on_replacement(number, replacement, batch, now, until, late)
+                                 : pipeline.execute(batch, now, until, late, &is_replaced);
+  };
+  BatchResult result = ask_primary();
+  while (is_replaced) result = ask_primary();
   if (!result.ok()) {
     mark_unhealthy();
   } else if (!is_healthy()) {

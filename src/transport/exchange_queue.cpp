@@ -153,7 +153,7 @@ std::size_t ExchangeQueue::put_back(std::size_t unsent, FinishedExchanges& finis
   return unsent;
 }
 
-bool ExchangeQueue::take_reply(Handle exchange, Reply reply) {
+bool ExchangeQueue::take_reply(Handle exchange, Reply& reply) {
   Replies& replies = exchange->result.replies;
   if (exchange->is_login) {
     if (!reply.is_error() && reply.kind() != Reply::Kind::kStatus) return false;
@@ -173,11 +173,11 @@ bool ExchangeQueue::take_reply(Handle exchange, Reply reply) {
   return true;
 }
 
-ExchangeQueue::Delivery ExchangeQueue::deliver(Reply reply, FinishedExchanges& finished) noexcept {
+ExchangeQueue::Delivery ExchangeQueue::deliver(Reply&& reply, FinishedExchanges& finished) noexcept {
   if (in_flight_.empty()) return Delivery::kOutOfStep;
   const Handle front = in_flight_.begin();
   try {
-    if (!take_reply(front, std::move(reply))) return Delivery::kOutOfStep;
+    if (!take_reply(front, reply)) return Delivery::kOutOfStep;
     if (--front->expected > 0 || retry_with_source(front)) return Delivery::kTaken;
   } catch (const std::bad_alloc&) {
     return Delivery::kOutOfMemory;

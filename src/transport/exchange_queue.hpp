@@ -153,7 +153,7 @@ class ExchangeQueue {
     kOutOfMemory,  ///< the reply is lost, so later ones cannot be assigned to their commands
   };
   /// Takes the next reply of the connection; an exchange that it completes is appended to `finished`.
-  [[nodiscard]] Delivery deliver(Reply reply, FinishedExchanges& finished) noexcept;
+  [[nodiscard]] Delivery deliver(Reply&& reply, FinishedExchanges& finished) noexcept;
 
   /// Ends all exchanges in flight, in doubt, because the connection has ended. Pending ones stay.
   void fail_in_flight(const Failure& failure, FinishedExchanges& finished) noexcept;
@@ -202,7 +202,7 @@ class ExchangeQueue {
   bool retry_with_source(Handle exchange);
   template <class Matches>
   [[nodiscard]] bool has(std::string_view key, Matches matches) const noexcept;
-  [[nodiscard]] bool take_reply(Handle exchange, Reply reply);
+  [[nodiscard]] bool take_reply(Handle exchange, Reply& reply);
 
   std::atomic<Serial> next_serial_;
   // Kept for reuse, so that the steady state allocates nothing. Exchanges of calls are never freed, because the thread

@@ -2,6 +2,7 @@
 /// Thread safety: functions without state.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <initializer_list>
 #include <string>
@@ -22,6 +23,11 @@ enum class ScriptForm : std::uint8_t { kEvalSha, kEval };
 class RespBuffer {
  public:
   void append(std::string_view text) { bytes_.append({text.data(), text.size()}); }
+  /// Appends what `write` stores from the char* on that it is given: at most `most` bytes, whose end it returns.
+  template <class Write>
+  void append_with(std::size_t most, const Write& write) {
+    bytes_.append_with(most, write);
+  }
   [[nodiscard]] std::string_view view() const noexcept { return {bytes_.data(), bytes_.size()}; }
 
  private:

@@ -41,7 +41,7 @@ class InlineArray {
   [[nodiscard]] const T* data() const noexcept { return data_; }
   [[nodiscard]] std::span<const T> view() const noexcept { return {data_, size_}; }
 
-  // Neither changes anything when it throws std::bad_alloc. What is appended must not be part of this sequence.
+  // None changes anything when it throws std::bad_alloc. What is appended must not be part of this sequence.
 
   void push_back(T value) {
     if (size_ == capacity_) reserve(size_ + 1);
@@ -52,6 +52,13 @@ class InlineArray {
     if (elements.size() > capacity_ - size_) reserve(size_ + elements.size());
     std::copy(elements.begin(), elements.end(), data_ + size_);
     size_ += elements.size();
+  }
+
+  /// Appends what `write` stores from the T* on that it is given: at most `most` elements, whose end it returns.
+  template <class Write>
+  void append_with(std::size_t most, const Write& write) {
+    if (most > capacity_ - size_) reserve(size_ + most);
+    size_ = static_cast<std::size_t>(write(data_ + size_) - data_);
   }
 
  private:

@@ -51,7 +51,8 @@ class InlineVector {
     if (size > N) rest_.reserve(size - N);
   }
 
-  void push_back(T value) {
+  void push_back(const T& value) { push_back(T{value}); }
+  void push_back(T&& value) {
     if (size_ < N) {
       std::construct_at(room_of(size_), std::move(value));
     } else {
