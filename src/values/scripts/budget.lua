@@ -52,7 +52,7 @@ local function text_of(numbers)
 end
 
 -- Unix time in ms at which tick number `tick` begins.
-local function start_of(tick, ms) return min(ceil(min(tick, kLargest) * ms), kLargest) end
+local function start_of(tick, ms) return min(min(tick, kLargest) * ms, kLargest) end
 
 -- What each kind of window does with a charge `c`, whose state is in `c` after load():
 --   load(c, state)   state: the numbers that are stored, or nil; false when they are none of this kind. Sets c.used.
@@ -199,7 +199,7 @@ end
 -- ends now. State: number of the current one; what was charged to it, to the one before it, and so on.
 local sliding = {}
 
-local function sliding_end(c, sub) return start_of(sub + 17, c.length * 62.5) - now end
+local function sliding_end(c, sub) return ceil(start_of(sub + 17, c.length * 125) / 2) - now end
 
 function sliding.load(c, state)
   c.at, c.used, c.counts = floor(now * 16 / (c.length * 1000)), 0, {}
@@ -275,7 +275,7 @@ function slots.take(c, cost)
   if c.own then remove_own(c) end
   local last = c.leases[#c.leases]
   c.own = {c.named, max(held, cost), max(now + c.length * 1000, last and last[3] or 0)}
-  c.leases[#c.leases + 1], c.used = c.own, min(c.used + c.own[2] - held, kLargest)
+  c.leases[#c.leases + 1], c.used = c.own, min(c.used - held + c.own[2], kLargest)
   return true
 end
 function slots.give(c, tokens)
@@ -347,7 +347,7 @@ for i = 1, n do
     local shadow = ARGV[at + 6] == '1'
     local never = c.cost > c.max
     c.status = c.status + (shadow and 4 or 1) + (never and 2 or 0)
-    c.retry = never and -1 or max(window.wait(c, c.used + more - c.max), 1)
+    c.retry = never and -1 or max(window.wait(c, c.used - (c.max - more)), 1)
     if not shadow then allowed = 0 end
   end
 end
