@@ -250,12 +250,7 @@ void BudgetFlow::read(PendingBudget& pending, const ReplyRange& replies) const n
     is_whole = read_state(numbers, script::kStates + i * script::kStateIntegers, items[i].state);
   }
   const auto time = is_whole ? numbers[script::kTime].to_integer() : std::nullopt;
-  if (!time) {
-    const bool repeats = allowed && !pending.operation_id.empty();
-    return fail(pending,
-                repeats ? detail::failure(Errc::kProtocol, false, "the operation_id was used for other charges before")
-                        : unexpected_reply());
-  }
+  if (!time) return fail(pending, unexpected_reply());
 
   BudgetOutcome& outcome = *pending.outcome;
   outcome.decision = decision_of(pending, *allowed != 0, Source::kRedis, [this](const BudgetItem& item) {
