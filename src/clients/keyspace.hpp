@@ -44,6 +44,7 @@ class Keyspace {
   Reply incr_by(std::string_view key, std::int64_t increment);
   Reply expire(std::string_view key, std::int64_t seconds);
   Reply ttl(std::string_view key);
+  Reply pttl(std::string_view key);
   Reply unlink(std::string_view key);
   /// SET key value EX seconds
   Reply set(std::string_view key, std::string value, std::int64_t seconds);
