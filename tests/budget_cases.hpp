@@ -203,7 +203,7 @@ inline std::vector<BudgetCase> bucket_cases() {
        {{a, "2 60 " + at(-100) + " 30 0"}},
        {kCharge, {{a, bucket, 100, 1}}},
        {{1, kNow, 0, 100, 69, 18'500, 0, kNow}},
-       {{a, "2 60 " + at(0) + " 31 10000 " + at(0) + " 30"}},
+       {{a, "2 60 " + at(0) + " 31 10000 " + at(0) + " 29"}},
        {{a, 18'500}}},
       {"BucketRefusesUntilRefilled",
        {{a, "2 60 " + at(-100) + " 30 0"}},

@@ -1,6 +1,6 @@
-/// The part of Redis that a rate limiter needs, as a plain data structure: string keys with expiry, and hashes, in
-/// memory. Time is passed in. Its replies are those of Redis 7, including the texts of errors. Thread safety: none;
-/// MemoryClient puts a lock around it.
+/// The part of Redis that a rate limiter needs, as a plain data structure: string keys with expiry, and hashes.
+/// Time is passed in. Its replies are those of Redis 7, including the texts of errors.
+/// Thread safety: none; MemoryClient puts a lock around it.
 #pragma once
 
 #include <chrono>
