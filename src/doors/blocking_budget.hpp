@@ -88,15 +88,16 @@ class BlockingBudget {
   void start(PendingBudget& pending, Time now);
   void apply_overrides(decisions::BudgetCharges& charges) noexcept;
   void run(std::span<PendingBudget> requests, Time now, const CallOptions& options);
+  void give_back(std::span<PendingBudget> requests) noexcept;
   void carry_out(PendingBudget& pending, Time now, LimiterEvents::Period period) noexcept;
   void use_share(const PendingBudget& pending) noexcept;
   void ask_local_share(PendingBudget& pending) noexcept;
   void post(const decisions::BudgetAdjustment& adjustment, std::int64_t amount) noexcept;
 
   const BudgetConfig config_;
-  const decisions::BudgetFlow flow_;
   const std::shared_ptr<const Clock> clock_;
   const std::shared_ptr<RedisClient> client_;
+  const decisions::BudgetFlow flow_;
   const std::unique_ptr<LockedRefusalMemory> memory_;  // null = off
   const std::unique_ptr<LocalShares> shares_;          // null but under kLocalShare
   const std::shared_ptr<LimiterCounters> counters_;

@@ -1,15 +1,16 @@
-// The behaviour of a BudgetLimiter, as one set of tests: over memory://, over a real redis-server, and over the primary
-// that a real sentinel names. Windows are those of the server's clock, so the limits here are longer than any test, but
-// where a test waits for one.
+// The behaviour of a BudgetLimiter, as one set of tests: over memory://, over a real redis-server, over the primary
+// that a real sentinel names, and over a real Redis Cluster. Windows are those of the server's clock, so the limits
+// here are longer than any test, but where a test waits for one.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <map>
 #include <memory>
-#include <numeric>
+#include <stdexcept>
 #include <string>
 #include <thread>
 #include <utility>
@@ -19,6 +20,7 @@
 #include "tollgate/budget_limiter.hpp"
 #include "tollgate/connect.hpp"
 #include "tollgate/testing/print.hpp"
+#include "tollgate/testing/redis_cluster.hpp"
 #include "tollgate/testing/redis_sentinels.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
@@ -28,14 +30,21 @@ namespace {
 using namespace std::chrono_literals;
 using ::testing::HasSubstr;
 using ::testing::IsEmpty;
+using testing::RedisCluster;
 using testing::RedisSentinels;
 using testing::RedisServer;
 using ::testing::Values;
 
-enum class Store { kMemory, kRedis, kSentinel };
+enum class Store { kMemory, kRedis, kSentinel, kCluster };
 
 std::string name_of(Store store) {
-  return store == Store::kMemory ? "Memory" : store == Store::kRedis ? "Redis" : "Sentinel";
+  switch (store) {
+    case Store::kMemory: return "Memory";
+    case Store::kRedis: return "Redis";
+    case Store::kSentinel: return "Sentinel";
+    case Store::kCluster: return "Cluster";
+  }
+  throw std::logic_error("no such store");
 }
 
 constexpr std::chrono::hours kLong{24 * 366};
@@ -46,6 +55,7 @@ class BudgetTest : public ::testing::Test {
   static void TearDownTestSuite() {
     server_.reset();
     sentinels_.reset();
+    cluster_.reset();
   }
 
   [[nodiscard]] RedisServer& server() const {
@@ -60,6 +70,11 @@ class BudgetTest : public ::testing::Test {
     return *sentinels_;
   }
 
+  static RedisCluster& cluster() {
+    if (!cluster_) cluster_ = std::make_unique<RedisCluster>();
+    return *cluster_;
+  }
+
   void use(Store store) {
     store_ = store;
     client_ = new_client();
@@ -68,13 +83,19 @@ class BudgetTest : public ::testing::Test {
     if (store_ == Store::kMemory || !client_) return;
     let_posts_arrive();
     client_.reset();
+    if (store_ == Store::kCluster) {
+      EXPECT_THAT(cluster().keys_without_ttl(), IsEmpty());
+      return cluster().flush();
+    }
     EXPECT_THAT(server().keys_without_ttl(), IsEmpty());
     server().command({"FLUSHALL"});
   }
 
   [[nodiscard]] std::shared_ptr<RedisClient> new_client() const {
     if (store_ == Store::kMemory) return connect("memory://");
-    const std::string url = store_ == Store::kSentinel ? sentinels().url() : server().url();
+    const std::string url = store_ == Store::kCluster    ? cluster().url()
+                            : store_ == Store::kSentinel ? sentinels().url()
+                                                         : server().url();
     return connect(url, {.connect_timeout = 5s, .command_timeout = 5s});
   }
   void let_posts_arrive() { EXPECT_TRUE(client_->drain(std::chrono::steady_clock::now() + 5s)); }
@@ -100,6 +121,7 @@ class BudgetTest : public ::testing::Test {
  private:
   static inline std::unique_ptr<RedisServer> server_;
   static inline std::unique_ptr<RedisSentinels> sentinels_;
+  static inline std::unique_ptr<RedisCluster> cluster_;
   Store store_ = Store::kMemory;
 };
 
@@ -108,7 +130,7 @@ class BudgetBehaviour : public BudgetTest, public ::testing::WithParamInterface<
   void SetUp() override { use(GetParam()); }
 };
 
-INSTANTIATE_TEST_SUITE_P(On, BudgetBehaviour, Values(Store::kMemory, Store::kRedis, Store::kSentinel),
+INSTANTIATE_TEST_SUITE_P(On, BudgetBehaviour, Values(Store::kMemory, Store::kRedis, Store::kSentinel, Store::kCluster),
                          [](const auto& store) { return name_of(store.param); });
 
 TEST_P(BudgetBehaviour, AdmitsUpToTheLimitInEveryKindOfWindow) {
@@ -188,7 +210,7 @@ TEST_P(BudgetBehaviour, RecordsPastTheLimitAndRefusesUntilItIsReset) {
 
 TEST_P(BudgetBehaviour, RepeatsAnOperationWithItsFirstAnswer) {
   BudgetLimiter limiter{client_, config()};
-  const std::vector<Charge> charges{{"fixed", "user", 6}, {"wide", "team", 6}};
+  const std::vector<Charge> charges{{"fixed", "user", 6}, {"wide", "user", 6}};
   const BudgetDecision first = limiter.consume(charges, {.operation_id = "op"});
   const BudgetDecision again = limiter.consume(charges, {.operation_id = "op"});
   EXPECT_TRUE(again);
@@ -374,6 +396,82 @@ TEST_F(BudgetOnRedis, AWindowEndsByTheServersClock) {
   ASSERT_LE(refused.retry_after, 1063ms);
   std::this_thread::sleep_for(*refused.retry_after);
   EXPECT_TRUE(limiter.consume({{"short", "user"}}));
+}
+
+// --- what only a Cluster shows ---------------------------------------------------------------------------------------
+
+class BudgetOnACluster : public BudgetTest {
+ protected:
+  void SetUp() override { use(Store::kCluster); }
+};
+
+TEST_F(BudgetOnACluster, GivesBackOnOneNodeWhatAnotherRefused) {
+  BudgetLimiter limiter{client_, config()};
+  std::vector<std::string> subjects;
+  std::vector<Charge> charges;
+  for (int i = 0; i < 15; ++i) subjects.push_back("subject " + std::to_string(i));
+  for (const std::string& subject : subjects) charges.push_back({"wide", subject, 100});
+  charges.push_back({"fixed", "small", 6});
+  EXPECT_TRUE(limiter.consume(charges));
+  const BudgetDecision refused = limiter.consume(charges);
+  EXPECT_FALSE(refused);
+  EXPECT_EQ(refused.refused_by, 15U);
+  let_posts_arrive();
+  BudgetLimiter other{new_client(), config()};
+  for (const std::string& subject : subjects) EXPECT_EQ(left(other, "wide", subject), 999'900) << subject;
+  EXPECT_EQ(left(other, "fixed", "small"), 4);
+}
+
+TEST_F(BudgetOnACluster, NeverAdmitsMoreThanAnyLimitWhereSeveralNodesDecide) {
+  BudgetConfig config = BudgetTest::config();
+  config.limits[4].max = 300;
+  BudgetLimiter limiter{client_, config};
+  std::array<std::atomic<std::int64_t>, 8> admitted{};
+  std::vector<std::thread> threads;
+  for (std::size_t thread = 0; thread < admitted.size(); ++thread) {
+    threads.emplace_back([&, thread] {
+      const std::string own = "thread " + std::to_string(thread);
+      for (int i = 0; i < 100; ++i) {
+        if (limiter.consume({{"wide", "everybody", 2}, {"wide", own, 5}})) ++admitted[thread];
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  let_posts_arrive();
+  std::int64_t all = 0;
+  for (std::size_t thread = 0; thread < admitted.size(); ++thread) {
+    EXPECT_LE(admitted[thread], 60);
+    EXPECT_EQ(left(limiter, "wide", "thread " + std::to_string(thread)), 300 - 5 * admitted[thread]);
+    all += admitted[thread];
+  }
+  EXPECT_LE(all, 150);
+  EXPECT_GT(all, 0);
+  EXPECT_EQ(left(limiter, "wide", "everybody"), 300 - 2 * all) << "what was refused was given back";
+}
+
+TEST_F(BudgetOnACluster, RefusesAnOperationIdForSubjectsOfSeveralSlotsAndChargesNothing) {
+  BudgetLimiter limiter{client_, config()};
+  const std::vector<Charge> charges{{"fixed", "user"}, {"wide", "everybody"}};
+  try {
+    static_cast<void>(limiter.consume(charges, {.operation_id = "op"}));
+    FAIL() << "it was charged";
+  } catch (const ServerError& error) {
+    EXPECT_EQ(error.code(), Errc::kCrossSlot);
+    EXPECT_THAT(error.what(), HasSubstr("all charges with an operation_id must have the same subject"));
+  }
+  EXPECT_EQ(left(limiter, "fixed"), 10);
+  EXPECT_EQ(left(limiter, "wide", "everybody"), 1'000'000);
+}
+
+TEST_F(BudgetOnACluster, SettlesATokenOfSeveralSlotsOnce) {
+  BudgetLimiter limiter{client_, config()};
+  BudgetReservation reservation = limiter.reserve({{"wide", "user", 500}, {"wide", "everybody", 500}});
+  ASSERT_TRUE(reservation);
+  const std::string token = reservation.token();
+  limiter.adopt(token).settle({200, 200});
+  reservation.cancel();
+  EXPECT_EQ(left(limiter, "wide"), 999'800);
+  EXPECT_EQ(left(limiter, "wide", "everybody"), 999'800);
 }
 
 }  // namespace

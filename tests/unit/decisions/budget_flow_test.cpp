@@ -56,7 +56,11 @@ class FlowOfABudget : public ::testing::Test {
             {.name = "trial", .max = 10, .window = Window::utc_month(), .shadow = true}};
   }
   static BudgetFlow flow(FailurePolicy policy = FailurePolicy::kThrow, bool overrides = false) {
-    return {limits(), "p", policy, overrides};
+    return {limits(), "p", {.on_failure = policy, .overrides_in_redis = overrides}};
+  }
+  /// Of a Cluster.
+  static BudgetFlow divided(FailurePolicy policy = FailurePolicy::kThrow) {
+    return {limits(), "p", {.on_failure = policy, .divides_by_slot = true}};
   }
 
   PendingBudget& start(const BudgetFlow& flow, const std::vector<Charge>& charges, Kind kind = Kind::kCharge,
@@ -267,8 +271,7 @@ TEST_F(FlowOfABudget, AdmitsUnderNoPolicyWhatAClusterRefuses) {
   }
   start(flow(), kTwo);
   resume(flow(), replies({error("CROSSSLOT Keys in request don't hash to the same slot")}));
-  EXPECT_THAT(outcome_.failure.value_or(Failure{}).detail,
-              ::testing::HasSubstr("all charges of a request must have the same subject"));
+  EXPECT_THAT(outcome_.failure.value_or(Failure{}).detail, ::testing::HasSubstr("must have the same subject"));
 }
 
 TEST_F(FlowOfABudget, FailsOnARepliesOfTheWrongShape) {
@@ -335,6 +338,86 @@ TEST_F(FlowOfABudget, GivesBackWhatWasChargedLate) {
   CommandBatch recorded;
   flow().next_batch({&pending_, 1}, recorded);
   EXPECT_TRUE(decisions::give_back_late(recorded, charged).empty());
+}
+
+// --- on a Cluster ----------------------------------------------------------------------------------------------------
+
+using DividedBudget = FlowOfABudget;
+
+const std::vector<Charge> kThreeSlots{
+    {"requests", "key"}, {"tokens", "team", 300}, {"tokens", "key", 300}, {"trial", "all"}};
+
+/// The answers of the three parts: of the items 0 and 2, of 1, and of 3.
+BatchResult three_answers(std::int64_t first, std::int64_t second) {
+  return replies({answer(first, {{1 - first, 100, 9, 1, 5, 29}, {0, 1000, 700, 1, 0, 31}}),
+                  answer(second, {{1 - second, 1000, 0, 1, 7, 33}}), answer(1, {{0, 10, 5, 1, 0, 2}})});
+}
+
+TEST_F(DividedBudget, IsOneScriptForEachHashSlot) {
+  start(divided(), kThreeSlots);
+  EXPECT_EQ(batch(divided()),
+            "[EVALSHA budget \"p:{key}:requests\" \"p:{key}:tokens\" 1 2 0 0 0 100 60 1 -1 0 2 1000 60 300 -1 0, "
+            "EVALSHA budget \"p:{team}:tokens\" 1 1 0 0 2 1000 60 300 -1 0, "
+            "EVALSHA budget \"p:{all}:trial\" 1 1 0 0 1 10 0 1 -1 1]");
+  resume(divided(), three_answers(1, 1));
+  EXPECT_TRUE(outcome_.decision);
+  EXPECT_TRUE(outcome_.charged);
+  EXPECT_EQ(outcome_.decision.states[2].remaining, 700);
+  EXPECT_EQ(pending_.charges.items()[3].state.window, 2);
+  EXPECT_EQ(BudgetFlow::amount_to_give_back({&pending_, 1}), 0);
+}
+
+TEST_F(DividedBudget, GivesBackWhereAnotherSlotRefused) {
+  start(divided(), kThreeSlots);
+  resume(divided(), three_answers(1, 0));
+  EXPECT_FALSE(outcome_.decision);
+  EXPECT_EQ(outcome_.decision.refused_by, 1U);
+  EXPECT_EQ(outcome_.decision.retry_after, 7ms);
+  EXPECT_EQ(outcome_.decision.states[2].remaining, 1000) << "as after it was given back";
+  EXPECT_FALSE(outcome_.charged);
+  CommandBatch back;
+  EXPECT_EQ(divided().give_back({&pending_, 1}, back), 302);
+  EXPECT_EQ(::testing::PrintToString(back),
+            "[EVALSHA budget \"p:{key}:requests\" \"p:{key}:tokens\" 2 2 0 0 0 100 60 -1 29 0 2 1000 60 -300 31 0, "
+            "EVALSHA budget \"p:{all}:trial\" 2 1 0 0 1 10 0 -1 2 1]");
+  CommandBatch again;
+  divided().give_back({&pending_, 1}, again);
+  EXPECT_TRUE(again.empty());
+}
+
+TEST_F(DividedBudget, GivesBackWhereAnotherSlotFailed) {
+  for (const FailurePolicy policy : {FailurePolicy::kThrow, FailurePolicy::kAllow, FailurePolicy::kLocalShare}) {
+    BatchResult result = three_answers(1, 1);
+    result.replies[1] = {};
+    result.failed_commands.push_back({1, {Errc::kTimeout, true, "set by a test"}});
+    start(divided(policy), kThreeSlots);
+    resume(divided(policy), result);
+    EXPECT_EQ(outcome_.failure.value_or(Failure{}).code, Errc::kTimeout);
+    EXPECT_EQ(pending_.doubtful, 300);
+    EXPECT_EQ(BudgetFlow::amount_to_give_back({&pending_, 1}), 302);
+  }
+}
+
+TEST_F(DividedBudget, SaysThatARecordWasMadeInPart) {
+  BatchResult result = three_answers(1, 1);
+  result.replies[1] = error("OOM command not allowed when used memory > 'maxmemory'.");
+  start(divided(), kThreeSlots, Kind::kRecord);
+  resume(divided(), result);
+  EXPECT_EQ(outcome_.failure.value_or(Failure{}).code, Errc::kOutOfMemory);
+  EXPECT_TRUE(outcome_.failure.value_or(Failure{}).may_have_executed);
+  EXPECT_EQ(BudgetFlow::amount_to_give_back({&pending_, 1}), 0);
+}
+
+TEST_F(DividedBudget, IsNotDividedWhereItIsRecorded) {
+  start(divided(), kThreeSlots, Kind::kCharge, "op");
+  CommandBatch whole;
+  divided().next_batch({&pending_, 1}, whole);
+  EXPECT_EQ(whole.size(), 1U);
+  CommandBatch settlement;
+  divided().adjust({.charges = &pending_.charges, .once_id = "id", .round = 1, .record_ttl = 60s}, settlement);
+  ASSERT_EQ(settlement.size(), 3U);
+  EXPECT_EQ(settlement[0].keys[2], "p:{key}:adjust1:id:2:");
+  EXPECT_EQ(settlement[2].keys[1], "p:{all}:adjust1:id:2:");
 }
 
 }  // namespace
