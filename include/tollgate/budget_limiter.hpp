@@ -113,6 +113,10 @@ class TOLLGATE_EXPORT BudgetLimiter {
     record(span_of(charges), options);
   }
 
+  /// The cost of these tokens in `limit`, by its weights; rounded up. Throws std::invalid_argument when no limit has
+  /// the name, and when a number of tokens is not 0 … 2^53-1. No I/O.
+  [[nodiscard]] std::int64_t cost_of(std::string_view limit, const TokenUsage& usage) const;
+
   /// Deletes what `subject` has spent of `limit`: one key, one round trip. An override in Redis stays. Throws
   /// tollgate::Error under every on_failure.
   void reset(std::string_view limit, std::string_view subject, const CallOptions& options = {});

@@ -281,24 +281,24 @@ bool BlockingBudget::drain(std::chrono::steady_clock::time_point deadline) {
   return drained;
 }
 
-void BlockingBudget::settle(const HeldCharges& held, std::span<const std::int64_t> actual_costs) noexcept {
+void BlockingBudget::settle(const HeldCharges& held, std::span<const std::int64_t> actual_costs,
+                            std::string_view once_id) noexcept {
   std::int64_t amount = 0;
   for (std::size_t i = 0; i < actual_costs.size(); ++i) amount += std::abs(actual_costs[i] - held.costs[i]);
   try {
     const auto age =
         std::chrono::floor<std::chrono::seconds>(now()).time_since_epoch() - std::chrono::seconds{held.made_at};
-    if (!held.once_id.empty() && age > kSettlementLife) {
+    if (!once_id.empty() && age > kSettlementLife) {
       settlements_->lost(amount, detail::failure(Errc::kTimeout, false,
                                                  "a shared reservation was settled later than an hour after it was "
                                                  "made, so nothing was given back or charged"));
     } else {
-      auto adjustments = held.settlement(limits(), actual_costs);
+      auto adjustments = held.settlement(limits(), actual_costs, !once_id.empty());
       CommandBatch batch;
       for (std::size_t round = 0; round < adjustments.size(); ++round) {
         apply_overrides(adjustments[round]);
-        flow_.adjust(
-            {.charges = &adjustments[round], .once_id = held.once_id, .round = round, .record_ttl = kSettlementTtl},
-            batch);
+        flow_.adjust({.charges = &adjustments[round], .once_id = once_id, .round = round, .record_ttl = kSettlementTtl},
+                     batch);
       }
       if (!batch.empty()) client_->post(std::move(batch), settlements_);
     }

@@ -69,8 +69,10 @@ class BlockingBudget {
   [[nodiscard]] Failure ping(const CallOptions& options) { return readiness_.ping(*client_, options); }
   [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline);
 
-  /// Posts the settlement of what is held. Never throws; a settlement that cannot be delivered is counted.
-  void settle(const decisions::HeldCharges& held, std::span<const std::int64_t> actual_costs) noexcept;
+  /// Posts the settlement of what is held; when `once_id` is not empty, it is executed once under this id. Never
+  /// throws; a settlement that cannot be delivered is counted.
+  void settle(const decisions::HeldCharges& held, std::span<const std::int64_t> actual_costs,
+              std::string_view once_id) noexcept;
 
   /// Notes that a reservation of `amount` was destroyed without settle() or cancel().
   void drop(std::int64_t amount) noexcept;

@@ -33,13 +33,14 @@ class Held : public ::testing::Test {
   void charge(const Costs& more, const std::vector<std::int64_t>& windows, bool are_known = true) {
     BudgetCharges charges = held_.charges_of(kLimits, more);
     for (std::size_t i = 0; i < windows.size(); ++i) charges.items()[i].state.window = windows[i];
+    held_.make_room();
     held_.hold(more, charges, are_known);
   }
 
   /// Each adjustment as "<limit>/<subject> <cost>@<window>; …".
   [[nodiscard]] std::vector<std::string> settlement(const Costs& actual) const {
     std::vector<std::string> texts;
-    for (const BudgetCharges& adjustment : held_.settlement(kLimits, actual)) {
+    for (const BudgetCharges& adjustment : held_.settlement(kLimits, actual, once_)) {
       std::string& text = texts.emplace_back();
       for (std::size_t i = 0; i < adjustment.items().size(); ++i) {
         const BudgetItem& item = adjustment.items()[i];
@@ -52,6 +53,7 @@ class Held : public ::testing::Test {
 
   static HeldCharges of(const std::vector<Charge>& charges) { return HeldCharges::of(BudgetCharges{kLimits, charges}); }
 
+  bool once_ = false;
   HeldCharges held_ = of({{"requests", "key"}, {"tokens", "team", 300}});
 };
 
@@ -85,7 +87,7 @@ TEST_F(Held, GivesBackToTheNewestWindowFirst) {
 TEST_F(Held, RecordsAsManyAdjustmentsWhateverTheCostsWhereItHasSeveralHolders) {
   charge({1, 300}, {29, 31});
   charge({0, 40}, {29, 33});
-  held_.once_id = "id";
+  once_ = true;
   const auto all = settlement({1, 340});
   EXPECT_THAT(all, ElementsAre("requests/key 0@29; tokens/team 0@33; ", "requests/key 0@-1; tokens/team 0@31; "));
   EXPECT_EQ(settlement({0, 0}).size(), all.size());

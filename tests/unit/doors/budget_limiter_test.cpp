@@ -273,6 +273,37 @@ TEST_F(BudgetLimiterArguments, TakeSlotsByReserveAlone) {
   EXPECT_FALSE(limiter.reserve(kOne));
 }
 
+TEST_F(BudgetLimiterArguments, OfTokensByKindMakeTheCostOfALimit) {
+  BudgetConfig config = this->config();
+  config.limits[1].weights = {.output = 4000, .cached = 100};
+  const BudgetLimiter limiter = this->limiter(config);
+  EXPECT_EQ(limiter.cost_of("requests", {.input = 10, .output = 10, .cached = 10}), 30);
+  EXPECT_EQ(limiter.cost_of("tokens", {.input = 10, .output = 10, .cached = 11}), 52);
+  EXPECT_THAT(rejection([&] { static_cast<void>(limiter.cost_of("nothing", {})); }), HasSubstr("limit is a name of 7"));
+  EXPECT_THAT(rejection([&] { static_cast<void>(limiter.cost_of("tokens", {.cached = -1})); }),
+              HasSubstr("usage.cached is -1; it must be 0 … 9007199254740991"));
+  config.limits[1].weights.output = 100'001;
+  EXPECT_THAT(rejection([&] { static_cast<void>(this->limiter(config)); }),
+              HasSubstr("limits[1].weights.output is 100001; it must be 0 … 100000"));
+}
+
+TEST_F(BudgetLimiterDecides, WhatTheActionsOfTheMockSay) {
+  const auto client = std::make_shared<::testing::NiceMock<testing::MockRedisClient>>();
+  BudgetConfig config = this->config();
+  config.limits.push_back({.name = "running", .max = 2, .window = Window::concurrent(30s)});
+  config.deny_memory = 0ms;
+  BudgetLimiter limiter{client, config};
+  const std::vector<Charge> charges{{"requests", "user"}, {"tokens", "user", 10}, {"running", "user"}};
+  testing::admits(*client);
+  EXPECT_TRUE(limiter.reserve(charges));
+  testing::denies(*client);
+  const BudgetReservation denied = limiter.reserve(charges);
+  EXPECT_FALSE(denied);
+  for (const LimitState& state : denied.decision().states) EXPECT_EQ(state.remaining, 0);
+  testing::fails(*client);
+  EXPECT_EQ(limiter.try_consume({{"requests", "user"}}).failure, Errc::kConnectFailed);
+}
+
 // --- deny memory -----------------------------------------------------------------------------------------------------
 
 TEST_F(BudgetLimiterRemembers, ARefusalForItsDuration) {
