@@ -116,6 +116,29 @@ TEST_F(BudgetFaults, AFullServerRefusesAndASettlementIsSentAgain) {
   EXPECT_EQ(limiter.undelivered().batches, 0U);
 }
 
+TEST_F(BudgetFaults, ADecisionIsOneRoundTripEitherWayAndNoneWhenItIsRememberedOrImpossible) {
+  BudgetConfig config = budget();
+  config.deny_memory = 1min;
+  config.clock = clock_;  // which stands still
+  BudgetLimiter limiter{connect(gate_.url(), kPatient), config};
+  ASSERT_TRUE(limiter.consume(kBoth));  // connects, and loads the script
+  int before = gate_.turns();
+  EXPECT_TRUE(limiter.consume(kBoth));
+  EXPECT_EQ(gate_.turns() - before, 1);
+  before = gate_.turns();
+  EXPECT_FALSE(limiter.consume({{"requests", "u"}, {"tokens", "u", 950}}));
+  EXPECT_EQ(gate_.turns() - before, 1);
+  const std::size_t bytes = gate_.request_bytes();
+  EXPECT_FALSE(limiter.consume({{"requests", "other"}, {"tokens", "u", 950}}));     // remembered
+  EXPECT_FALSE(limiter.consume({{"requests", "u", 101}, {"tokens", "other", 5}}));  // impossible
+  EXPECT_EQ(gate_.request_bytes(), bytes);
+  before = gate_.turns();
+  BudgetReservation reservation = limiter.reserve(kBoth);
+  reservation.settle({1, 20});
+  EXPECT_TRUE(soon_left(97, 880));
+  EXPECT_EQ(gate_.turns() - before, 2);
+}
+
 TEST_F(BudgetFaults, ALostReplyIsInDoubtAndNeverSentAgain) {
   BudgetLimiter limiter{connect(gate_.url(), kQuick), budget()};
   ASSERT_TRUE(limiter.consume(kBoth));
