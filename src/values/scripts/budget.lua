@@ -2,14 +2,15 @@
 --
 -- KEYS: n state keys, all different; then, with the flag 1, n hashes of overrides: HSET <key> <limit name> <max>, where
 -- the limit's name follows the last colon of the state key; then, with the flag 2, the record of this operation.
--- ARGV, integers: mode (0 look, 1 charge all or none, 2 adjust past the limits), n, flags, the record's time to live in s;
--- then for each charge six:
+-- ARGV, integers: mode (0 look, 1 charge all or none, 2 adjust past the limits), n, flags, the record's time to live in
+-- s; then for each charge six:
 --   kind     0 fixed window, 1 UTC month, 2 token bucket, 3 sliding window, 4 slots that leases hold
 --   max      0 … 2^53-1; slots: 1000 at most are in force
---   length   seconds: of a fixed window, which is aligned to Unix time; in which a bucket refills max; in which a sliding
---            window admits max; that a lease lasts. 0 for a month.
+--   length   seconds: of a fixed window, which is aligned to Unix time; in which a bucket refills max; in which a
+--            sliding window admits max; that a lease lasts. 0 for a month.
 --   cost     0 … 2^53-1; mode 2: negative gives back
---   window   mode 2: the window that was charged, as an earlier reply named it, -1 = the current one. Slots: the lease's id
+--   window   mode 2: the window that was charged, as an earlier reply named it, -1 = the current one. Slots: the id of
+--            the lease, which is positive
 --   options  1 = shadow: counts, never refuses
 -- Reply: allowed (1, 0), Unix time in ms; then for each charge six:
 --   status   1 refuses + 2 larger than the max in force + 4 would refuse, were it no shadow + 8 its override is ignored
@@ -61,287 +62,287 @@ local function start_of(tick, ms) return min(min(tick, kLargest) * ms, kLargest)
 --   wait(c, excess)  ms until so many of c.used do not count
 --   reset(c), life(c), window(c), store(c): reset_after, PX, the window's name, what is stored
 -- Time never goes backwards for a state: where the clock does, the latest window that was charged goes on.
--- A kind is made when a charge has it, because to make all takes longer than to run one.
+-- The functions of a kind are made when a charge has that kind: to make all of them takes longer than to run one.
 
 -- Fixed windows and months. State: number of the window, used.
 local function fixed_windows()
-local fixed = {}
+  local fixed = {}
 
--- Months since January 1970, and their beginnings. Years begin in March here, so that a leap day is their last:
--- https://howardhinnant.github.io/date_algorithms.html
-local function month_of(ms)
-  local days = floor(ms / 86400000) + 719468
-  local era = floor(days / 146097)
-  local day = days - era * 146097
-  local year = floor((day - floor(day / 1460) + floor(day / 36524) - floor(day / 146096)) / 365)
-  day = day - (365 * year + floor(year / 4) - floor(year / 100))
-  return (era * 400 + year) * 12 + floor((5 * day + 2) / 153) + 2 - 23640
-end
-local function start_of_month(month)
-  local since_march = month + 23640 - 2
-  local year = floor(since_march / 12)
-  local days = 365 * year + floor(year / 4) - floor(year / 100) + floor(year / 400)
-  return start_of(days + floor((153 * (since_march - year * 12) + 2) / 5) - 719468, 86400000)
-end
+  -- Months since January 1970, and their beginnings. Years begin in March here, so that a leap day is their last:
+  -- https://howardhinnant.github.io/date_algorithms.html
+  local function month_of(ms)
+    local days = floor(ms / 86400000) + 719468
+    local era = floor(days / 146097)
+    local day = days - era * 146097
+    local year = floor((day - floor(day / 1460) + floor(day / 36524) - floor(day / 146096)) / 365)
+    day = day - (365 * year + floor(year / 4) - floor(year / 100))
+    return (era * 400 + year) * 12 + floor((5 * day + 2) / 153) + 2 - 23640
+  end
+  local function start_of_month(month)
+    local since_march = month + 23640 - 2
+    local year = floor(since_march / 12)
+    local days = 365 * year + floor(year / 4) - floor(year / 100) + floor(year / 400)
+    return start_of(days + floor((153 * (since_march - year * 12) + 2) / 5) - 719468, 86400000)
+  end
 
-function fixed.load(c, text)
-  c.at, c.used = c.kind == 1 and month_of(now) or floor(now / (c.length * 1000)), 0
-  if not text then return true end
-  local at, used = match(text, '^(%d+) (%d+)$')
-  at, used = integer(at), integer(used)
-  if not at or not used then return false end
-  if at >= c.at then c.at, c.used = at, used end
-  return true
-end
-function fixed.take(c, cost)
-  c.used = min(c.used + cost, kLargest)
-  return cost > 0
-end
-function fixed.give(c, tokens)
-  if c.named ~= -1 and c.named ~= c.at then return false end
-  tokens = min(tokens, c.used)
-  c.used = c.used - tokens
-  return tokens > 0
-end
-function fixed.reset(c)
-  return (c.kind == 1 and start_of_month(c.at + 1) or start_of(c.at + 1, c.length * 1000)) - now
-end
-function fixed.wait(c) return fixed.reset(c) end
-fixed.life = fixed.reset
-function fixed.window(c) return c.at end
-function fixed.store(c) return format('%.0f %.0f', c.at, c.used) end
-return fixed
+  function fixed.load(c, text)
+    c.at, c.used = c.kind == 1 and month_of(now) or floor(now / (c.length * 1000)), 0
+    if not text then return true end
+    local at, used = match(text, '^(%d+) (%d+)$')
+    at, used = integer(at), integer(used)
+    if not at or not used then return false end
+    if at >= c.at then c.at, c.used = at, used end
+    return true
+  end
+  function fixed.take(c, cost)
+    c.used = min(c.used + cost, kLargest)
+    return cost > 0
+  end
+  function fixed.give(c, tokens)
+    if c.named ~= -1 and c.named ~= c.at then return false end
+    tokens = min(tokens, c.used)
+    c.used = c.used - tokens
+    return tokens > 0
+  end
+  function fixed.reset(c)
+    return (c.kind == 1 and start_of_month(c.at + 1) or start_of(c.at + 1, c.length * 1000)) - now
+  end
+  function fixed.wait(c) return fixed.reset(c) end
+  fixed.life = fixed.reset
+  function fixed.window(c) return c.at end
+  function fixed.store(c) return format('%.0f %.0f', c.at, c.used) end
+  return fixed
 end
 
 -- Token buckets. State: tick of the last refill; tokens used and not refilled; of the next token, the part that is
--- refilled, in 1/period; then low-water marks, see give(). A tick is 1 ms, for periods over a day 1 s: so period^2 < 2^53
--- and the refill is exact.
+-- refilled, in 1/period; then low-water marks, see give(). A tick is 1 ms, for periods over a day 1 s: so period^2 is
+-- below 2^53, and the refill is exact.
 local function token_buckets()
-local bucket = {}
+  local bucket = {}
 
--- What is refilled in so many ticks, and the part of the next token.
-local function refill(c, ticks)
-  local periods, per_tick = floor(ticks / c.period), floor(c.max / c.period)
-  local rest = ticks - periods * c.period
-  local parts = (c.max - per_tick * c.period) * rest + c.part
-  local tokens = floor(parts / c.period)
-  return periods * c.max + per_tick * rest + tokens, parts - tokens * c.period
-end
--- Ticks until so many tokens are refilled; with a max of 0, which refills nothing, one period.
-local function ticks_until(c, tokens)
-  if tokens <= 0 then return 0 end
-  if c.max == 0 then return c.period end
-  local periods = floor((tokens - 1) / c.max)
-  local rest = tokens - periods * c.max
-  local ticks = max(ceil((rest * c.period - c.part) / c.max), 0)  -- rounded where the product exceeds 2^53
-  while ticks > 0 and refill(c, ticks - 1) >= rest do ticks = ticks - 1 end
-  while refill(c, ticks) < rest do ticks = ticks + 1 end
-  return min(periods * c.period + ticks, kLargest)
-end
-
-function bucket.load(c, text)
-  c.tick = c.length > 86400 and 1000 or 1
-  c.period = c.length * 1000 / c.tick
-  c.at, c.used, c.part, c.marks = floor(now / c.tick), 0, 0, {}
-  if not text then return true end
-  local state = numbers_of(text, '%d+')
-  if not state or #state < 3 or #state > 35 or #state % 2 == 0 or state[3] >= c.period then return false end
-  local elapsed = max(c.at - state[1], 0)
-  c.at, c.used, c.part = max(c.at, state[1]), state[2], state[3]
-  local tokens, part = refill(c, elapsed)
-  c.used = max(c.used - tokens, 0)
-  c.part = c.used > 0 and part or 0
-  for i = 4, #state, 2 do
-    if state[i] > c.at - c.period and state[i + 1] < c.used then c.marks[#c.marks + 1] = {state[i], state[i + 1]} end
+  -- What is refilled in so many ticks, and the part of the next token.
+  local function refill(c, ticks)
+    local periods, per_tick = floor(ticks / c.period), floor(c.max / c.period)
+    local rest = ticks - periods * c.period
+    local parts = (c.max - per_tick * c.period) * rest + c.part
+    local tokens = floor(parts / c.period)
+    return periods * c.max + per_tick * rest + tokens, parts - tokens * c.period
   end
-  return true
-end
-function bucket.take(c, cost)
-  if cost == 0 then return false end
-  local marks = c.marks
-  if #marks == 0 or marks[#marks][1] < c.at then marks[#marks + 1] = {c.at, c.part > 0 and c.used - 1 or c.used} end
-  if #marks > 16 then  -- merges the two that differ least, which may give back less, never more
-    local least = 1
-    for i = 2, #marks - 1 do
-      if marks[i + 1][2] - marks[i][2] < marks[least + 1][2] - marks[least][2] then least = i end
+  -- Ticks until so many tokens are refilled; with a max of 0, which refills nothing, one period.
+  local function ticks_until(c, tokens)
+    if tokens <= 0 then return 0 end
+    if c.max == 0 then return c.period end
+    local periods = floor((tokens - 1) / c.max)
+    local rest = tokens - periods * c.max
+    local ticks = max(ceil((rest * c.period - c.part) / c.max), 0)  -- rounded where the product exceeds 2^53
+    while ticks > 0 and refill(c, ticks - 1) >= rest do ticks = ticks - 1 end
+    while refill(c, ticks) < rest do ticks = ticks + 1 end
+    return min(periods * c.period + ticks, kLargest)
+  end
+
+  function bucket.load(c, text)
+    c.tick = c.length > 86400 and 1000 or 1
+    c.period = c.length * 1000 / c.tick
+    c.at, c.used, c.part, c.marks = floor(now / c.tick), 0, 0, {}
+    if not text then return true end
+    local state = numbers_of(text, '%d+')
+    if not state or #state < 3 or #state > 35 or #state % 2 == 0 or state[3] >= c.period then return false end
+    local elapsed = max(c.at - state[1], 0)
+    c.at, c.used, c.part = max(c.at, state[1]), state[2], state[3]
+    local tokens, part = refill(c, elapsed)
+    c.used = max(c.used - tokens, 0)
+    c.part = c.used > 0 and part or 0
+    for i = 4, #state, 2 do
+      if state[i] > c.at - c.period and state[i + 1] < c.used then c.marks[#c.marks + 1] = {state[i], state[i + 1]} end
     end
-    marks[least][1] = marks[least + 1][1]
-    table.remove(marks, least + 1)
+    return true
   end
-  c.used = min(c.used + cost, kLargest)
-  return true
-end
--- Gives back at most the least that was used since the charge: what lies above was refilled meanwhile, and would have
--- overflowed had the charge been smaller. A mark says how much was used, rounded down, before the charges of its tick; its
--- tick and amount are above those of the marks before it. After a period nothing is given back.
-function bucket.give(c, tokens)
-  local charged = c.named == -1 and c.at or c.named
-  if charged <= c.at - c.period or charged > c.at then return false end
-  tokens = min(tokens, c.used)
-  for _, mark in ipairs(c.marks) do
-    if mark[1] > charged then tokens = min(tokens, mark[2]) end
-  end
-  c.used = c.used - tokens
-  local least, marks = c.used, {}
-  for i = #c.marks, 1, -1 do
-    local mark = c.marks[i]
-    if mark[1] > charged then mark[2] = mark[2] - tokens end
-    if mark[2] < least then
-      table.insert(marks, 1, mark)
-      least = mark[2]
+  function bucket.take(c, cost)
+    if cost == 0 then return false end
+    local marks = c.marks
+    if #marks == 0 or marks[#marks][1] < c.at then marks[#marks + 1] = {c.at, c.part > 0 and c.used - 1 or c.used} end
+    if #marks > 16 then  -- merges the two that differ least, which may give back less, never more
+      local least = 1
+      for i = 2, #marks - 1 do
+        if marks[i + 1][2] - marks[i][2] < marks[least + 1][2] - marks[least][2] then least = i end
+      end
+      marks[least][1] = marks[least + 1][1]
+      table.remove(marks, least + 1)
     end
+    c.used = min(c.used + cost, kLargest)
+    return true
   end
-  c.marks = marks
-  if c.used == 0 then c.part = 0 end
-  return tokens > 0
-end
-function bucket.wait(c, excess) return max(start_of(c.at + ticks_until(c, excess), c.tick) - now, 0) end
-function bucket.reset(c) return c.used == 0 and 0 or bucket.wait(c, c.used) end
-bucket.life = bucket.reset
-function bucket.window(c) return c.at end
-function bucket.store(c)
-  local words = {format('%.0f %.0f %.0f', c.at, c.used, c.part)}
-  for i, mark in ipairs(c.marks) do words[i + 1] = format('%.0f %.0f', mark[1], mark[2]) end
-  return table.concat(words, ' ')
-end
-return bucket
+  -- Gives back at most the least that was used since the charge: what lies above was refilled meanwhile, and would have
+  -- overflowed had the charge been smaller. A mark says how much was used, rounded down, before the charges of its tick;
+  -- its tick and amount are above those of the marks before it. After a period nothing is given back.
+  function bucket.give(c, tokens)
+    local charged = c.named == -1 and c.at or c.named
+    if charged <= c.at - c.period or charged > c.at then return false end
+    tokens = min(tokens, c.used)
+    for _, mark in ipairs(c.marks) do
+      if mark[1] > charged then tokens = min(tokens, mark[2]) end
+    end
+    c.used = c.used - tokens
+    local least, marks = c.used, {}
+    for i = #c.marks, 1, -1 do
+      local mark = c.marks[i]
+      if mark[1] > charged then mark[2] = mark[2] - tokens end
+      if mark[2] < least then
+        table.insert(marks, 1, mark)
+        least = mark[2]
+      end
+    end
+    c.marks = marks
+    if c.used == 0 then c.part = 0 end
+    return tokens > 0
+  end
+  function bucket.wait(c, excess) return max(start_of(c.at + ticks_until(c, excess), c.tick) - now, 0) end
+  function bucket.reset(c) return c.used == 0 and 0 or bucket.wait(c, c.used) end
+  bucket.life = bucket.reset
+  function bucket.window(c) return c.at end
+  function bucket.store(c)
+    local words = {format('%.0f %.0f %.0f', c.at, c.used, c.part)}
+    for i, mark in ipairs(c.marks) do words[i + 1] = format('%.0f %.0f', mark[1], mark[2]) end
+    return table.concat(words, ' ')
+  end
+  return bucket
 end
 
--- Sliding windows, in sub-windows of a sixteenth of the length. The current one and the 16 before overlap the interval that
--- ends now. State: number of the current one; what was charged to it, to the one before it, and so on.
+-- Sliding windows, in sub-windows of a sixteenth of the length. The current one and the 16 before overlap the interval
+-- that ends now. State: number of the current one; what was charged to it, to the one before it, and so on.
 local function sliding_windows()
-local sliding = {}
+  local sliding = {}
 
-local function sliding_end(c, sub) return ceil(start_of(sub + 17, c.length * 125) / 2) - now end
+  local function sliding_end(c, part) return ceil(start_of(part + 17, c.length * 125) / 2) - now end
 
-function sliding.load(c, text)
-  c.at, c.used, c.counts = floor(now * 16 / (c.length * 1000)), 0, {}
-  for age = 0, 16 do c.counts[age] = 0 end
-  if not text then return true end
-  local state = numbers_of(text, '%d+')
-  if not state or #state < 2 or #state > 18 then return false end
-  local shift = max(c.at - state[1], 0)
-  for age = shift, 16 do
-    c.counts[age] = state[2 + age - shift] or 0
-    c.used = min(c.used + c.counts[age], kLargest)
+  function sliding.load(c, text)
+    c.at, c.used, c.counts = floor(now * 16 / (c.length * 1000)), 0, {}
+    for age = 0, 16 do c.counts[age] = 0 end
+    if not text then return true end
+    local state = numbers_of(text, '%d+')
+    if not state or #state < 2 or #state > 18 then return false end
+    local shift = max(c.at - state[1], 0)
+    for age = shift, 16 do
+      c.counts[age] = state[2 + age - shift] or 0
+      c.used = min(c.used + c.counts[age], kLargest)
+    end
+    c.at = max(c.at, state[1])
+    return true
   end
-  c.at = max(c.at, state[1])
-  return true
-end
-function sliding.take(c, cost)
-  c.counts[0], c.used = min(c.counts[0] + cost, kLargest), min(c.used + cost, kLargest)
-  return cost > 0
-end
-function sliding.give(c, tokens)
-  local age = c.named == -1 and 0 or c.at - c.named
-  if age < 0 or age > 16 then return false end
-  tokens = min(tokens, c.counts[age])
-  c.counts[age], c.used = c.counts[age] - tokens, c.used - tokens
-  return tokens > 0
-end
-function sliding.wait(c, excess)
-  for age = 16, 0, -1 do
-    excess = excess - c.counts[age]
-    if excess <= 0 then return sliding_end(c, c.at - age) end
+  function sliding.take(c, cost)
+    c.counts[0], c.used = min(c.counts[0] + cost, kLargest), min(c.used + cost, kLargest)
+    return cost > 0
   end
-  return sliding_end(c, c.at)
-end
-function sliding.reset(c)
-  for age = 0, 16 do
-    if c.counts[age] > 0 then return sliding_end(c, c.at - age) end
+  function sliding.give(c, tokens)
+    local age = c.named == -1 and 0 or c.at - c.named
+    if age < 0 or age > 16 then return false end
+    tokens = min(tokens, c.counts[age])
+    c.counts[age], c.used = c.counts[age] - tokens, c.used - tokens
+    return tokens > 0
   end
-  return 0
-end
-function sliding.life(c) return sliding_end(c, c.at) end
-function sliding.window(c) return c.at end
-function sliding.store(c)
-  local oldest = 16
-  while oldest > 0 and c.counts[oldest] == 0 do oldest = oldest - 1 end
-  local words = {format('%.0f', c.at)}
-  for age = 0, oldest do words[age + 2] = format('%.0f', c.counts[age]) end
-  return table.concat(words, ' ')
-end
-return sliding
+  function sliding.wait(c, excess)
+    for age = 16, 0, -1 do
+      excess = excess - c.counts[age]
+      if excess <= 0 then return sliding_end(c, c.at - age) end
+    end
+    return sliding_end(c, c.at)
+  end
+  function sliding.reset(c)
+    for age = 0, 16 do
+      if c.counts[age] > 0 then return sliding_end(c, c.at - age) end
+    end
+    return 0
+  end
+  function sliding.life(c) return sliding_end(c, c.at) end
+  function sliding.window(c) return c.at end
+  function sliding.store(c)
+    local oldest = 16
+    while oldest > 0 and c.counts[oldest] == 0 do oldest = oldest - 1 end
+    local words = {format('%.0f', c.at)}
+    for age = 0, oldest do words[age + 2] = format('%.0f', c.counts[age]) end
+    return table.concat(words, ' ')
+  end
+  return sliding
 end
 
 -- Slots. State: how many are held; then each lease as <id>:<slots>:<Unix time in ms at which it ends>, the next to end
 -- first. Up to 1000 leases are not taken apart: only those that have ended, the lease of the charge, and the last one.
 local function leased_slots()
-local slots = {}
+  local slots = {}
 
--- Of the lease at this place of the list: id, slots, end, and the place behind it; nil where it is damaged.
-local function lease_at(list, place)
-  local id, held, ends, behind = match(list, '^ (%d+):(%d+):(%d+)()', place)
-  held = integer(held)
-  if held then return id, held, min(tonumber(ends), kLargest), behind end
-end
--- When the last lease of the list ends; 0 without one, nil where it is damaged.
-local function last_end(list)
-  if list == '' then return 0 end
-  return tonumber(match(sub(list, -17), ':(%d+)$'))
-end
+  -- Of the lease at this place of the list: id, slots, end, and the place behind it; nil where it is damaged.
+  local function lease_at(list, place)
+    local id, held, ends, behind = match(list, '^ (%d+):(%d+):(%d+)()', place)
+    held = integer(held)
+    if held then return id, held, min(tonumber(ends), kLargest), behind end
+  end
+  -- When the last lease of the list ends; 0 without one, nil where it is damaged.
+  local function last_end(list)
+    if list == '' then return 0 end
+    return tonumber(match(sub(list, -17), ':(%d+)$'))
+  end
 
-function slots.load(c, text)
-  c.max, c.used, c.list, c.last, c.held = min(c.max, 1000), 0, '', 0, 0
-  if not text then return true end
-  local used, list = match(text, '^(%d+)(.*)$')
-  c.used = integer(used)
-  if not c.used then return false end
-  local place = 1
-  while place <= #list do
-    local id, held, ends, behind = lease_at(list, place)
-    if not id then return false end
-    if ends > now then break end
-    c.used, place = max(c.used - held, 0), behind
+  function slots.load(c, text)
+    c.max, c.used, c.list, c.last, c.held = min(c.max, 1000), 0, '', 0, 0
+    if not text then return true end
+    local used, list = match(text, '^(%d+)(.*)$')
+    c.used = integer(used)
+    if not c.used then return false end
+    local place = 1
+    while place <= #list do
+      local id, held, ends, behind = lease_at(list, place)
+      if not id then return false end
+      if ends > now then break end
+      c.used, place = max(c.used - held, 0), behind
+    end
+    c.list = sub(list, place)
+    c.last = last_end(c.list)
+    if c.list == '' then c.used = 0 end
+    c.first = string.find(c.list, ' ' .. c.id .. ':', 1, true)
+    if c.first then
+      local id, held, ends, behind = lease_at(c.list, c.first)
+      if not id then return false end
+      c.held, c.ends, c.behind = held, ends, behind
+    end
+    return c.last ~= nil
   end
-  c.list = sub(list, place)
-  c.last = last_end(c.list)
-  if c.list == '' then c.used = 0 end
-  c.first = string.find(c.list, ' ' .. c.id .. ':', 1, true)
-  if c.first then
-    local id, held, ends, behind = lease_at(c.list, c.first)
-    if not id then return false end
-    c.held, c.ends, c.behind = held, ends, behind
+  -- Puts `lease` in the place of the charge's own, or behind all where it has none.
+  local function replace(c, lease)
+    c.list = sub(c.list, 1, (c.first or 0) - 1) .. lease .. (c.first and sub(c.list, c.behind) or '')
   end
-  return c.last ~= nil
-end
--- Puts `lease` in the place of the charge's own, or behind all where it has none.
-local function replace(c, lease)
-  c.list = sub(c.list, 1, (c.first or 0) - 1) .. lease .. (c.first and sub(c.list, c.behind) or '')
-end
--- A lease that there is holds `cost` slots afterwards, or as many as before when that is more; and lasts anew.
-function slots.take(c, cost)
-  local held = max(c.held, cost)
-  if held == 0 or c.used - c.held + held > 1000 then return false end
-  if c.first then replace(c, '') end
-  c.used, c.held, c.first = c.used - c.held + held, held, nil
-  c.last = max(now + c.length * 1000, c.last)
-  c.list = c.list .. format(' %s:%.0f:%.0f', c.id, held, c.last)
-  return true
-end
-function slots.give(c, tokens)
-  if not c.first then return false end
-  local left = max(c.held - tokens, 0)
-  c.used = max(c.used - (c.held - left), 0)
-  replace(c, left > 0 and format(' %s:%.0f:%.0f', c.id, left, c.ends) or '')
-  c.held, c.first, c.last = left, nil, last_end(c.list) or 0
-  if c.list == '' then c.used = 0 end
-  return true
-end
-function slots.wait(c, excess)
-  local id, held, ends, place = lease_at(c.list, 1)
-  while id do
-    if tonumber(id) ~= c.named then excess = excess - held end
-    if excess <= 0 then return ends - now end
-    id, held, ends, place = lease_at(c.list, place)
+  -- A lease that there is holds `cost` slots afterwards, or as many as before when that is more; and lasts anew.
+  function slots.take(c, cost)
+    local held = max(c.held, cost)
+    if held == 0 or c.used - c.held + held > 1000 then return false end
+    if c.first then replace(c, '') end
+    c.used, c.held, c.first = c.used - c.held + held, held, nil
+    c.last = max(now + c.length * 1000, c.last)
+    c.list = c.list .. format(' %s:%.0f:%.0f', c.id, held, c.last)
+    return true
   end
-  return slots.reset(c)
-end
-function slots.reset(c) return c.list == '' and 0 or c.last - now end
-slots.life = slots.reset
-function slots.window(c) return c.held > 0 and c.named or 0 end
-function slots.store(c) return format('%.0f', c.used) .. c.list end
-return slots
+  function slots.give(c, tokens)
+    if not c.first then return false end
+    local left = max(c.held - tokens, 0)
+    c.used = max(c.used - (c.held - left), 0)
+    replace(c, left > 0 and format(' %s:%.0f:%.0f', c.id, left, c.ends) or '')
+    c.held, c.first, c.last = left, nil, last_end(c.list) or 0
+    if c.list == '' then c.used = 0 end
+    return true
+  end
+  function slots.wait(c, excess)
+    local id, held, ends, place = lease_at(c.list, 1)
+    while id do
+      if tonumber(id) ~= c.named then excess = excess - held end
+      if excess <= 0 then return ends - now end
+      id, held, ends, place = lease_at(c.list, place)
+    end
+    return slots.reset(c)
+  end
+  function slots.reset(c) return c.list == '' and 0 or c.last - now end
+  slots.life = slots.reset
+  function slots.window(c) return c.held > 0 and c.named or 0 end
+  function slots.store(c) return format('%.0f', c.used) .. c.list end
+  return slots
 end
 
 local makers = {[0] = fixed_windows, fixed_windows, token_buckets, sliding_windows, leased_slots}
