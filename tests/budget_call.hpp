@@ -69,7 +69,7 @@ class BudgetStore {
   /// At this Unix time in ms. The reply is that of a client: without the serial number.
   virtual Reply run(const BudgetCall& call, std::int64_t now) = 0;
   virtual Reply get(const std::string& key) = 0;
-  /// What the last call wrote there with PX, in ms; nothing when it wrote no state.
+  /// How long what the last call wrote there lives, in ms; nothing when it wrote nothing.
   virtual std::optional<std::int64_t> life(const std::string& key) = 0;
 };
 

@@ -46,11 +46,12 @@ class Window {
     return {Kind::kSliding, length};
   }
 
-  /// A bucket that holds max tokens at most, and refills max per period, continuously: in any interval of length t at
-  /// most max + max * t / period, rounded down. This is the token bucket of RFC 2697 with a burst size of max; OpenAI
-  /// and Anthropic describe their limits per minute so. Tokens that are given back never raise it above max, nor above
-  /// what it would hold had they not been charged; one period after the charge nothing is given back any more. Where
-  /// another max comes into force, the time since the last charge refills at the new rate.
+  /// A bucket that holds max tokens at most, and refills max per period, continuously: in any interval of length t it
+  /// admits at most max + max * t / period, rounded down. This is the token bucket of RFC 2697 with a burst size of
+  /// max; OpenAI and Anthropic describe their limits per minute so. Tokens that are given back never raise it above
+  /// max, nor above what it would hold had they not been charged; one period after the charge nothing is given back any
+  /// more. Where another max comes into force, the time since the last charge refills at the new rate; the bucket is
+  /// full at the latest when it would have been with the old one.
   [[nodiscard]] static constexpr Window token_bucket(std::chrono::seconds period) noexcept {
     return {Kind::kTokenBucket, period};
   }

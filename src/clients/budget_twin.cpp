@@ -18,7 +18,8 @@
 namespace tollgate::inline v0 {
 namespace {
 
-using namespace budget_script;
+namespace layout = budget_script;
+
 using windows::AnyWindow;
 using windows::WindowTerms;
 
@@ -26,7 +27,7 @@ constexpr std::int64_t kLongestLife = 34'560'000'000;  // as in budget.lua
 
 /// One call of the script.
 struct Call {
-  Mode mode;
+  layout::Mode mode;
   std::size_t charges;
   bool has_overrides;
   bool has_record;
@@ -46,11 +47,11 @@ struct LoadedCharge {
 Call read_call(const Command& command, std::chrono::system_clock::time_point now) {
   const auto& header = command.integers;
   const std::int64_t ms = std::chrono::floor<std::chrono::milliseconds>(now.time_since_epoch()).count();
-  return {static_cast<Mode>(header[kMode]),
-          static_cast<std::size_t>(header[kChargeCount]),
-          (header[kFlags] & kHasOverrides) != 0,
-          (header[kFlags] & kHasRecord) != 0,
-          header[kRecordTtl],
+  return {static_cast<layout::Mode>(header[layout::kMode]),
+          static_cast<std::size_t>(header[layout::kChargeCount]),
+          (header[layout::kFlags] & layout::kHasOverrides) != 0,
+          (header[layout::kFlags] & layout::kHasRecord) != 0,
+          header[layout::kRecordTtl],
           std::max<std::int64_t>(ms, 0)};
 }
 
@@ -65,9 +66,9 @@ Reply array_of(std::span<const std::int64_t> numbers) {
 
 /// The reply to an operation whose record is `first`.
 Reply repeated(const Call& call, const std::string& first) {
-  if (call.mode == Mode::kAdjust) return array_of(std::vector{kRepeated, call.now});
+  if (call.mode == layout::Mode::kAdjust) return array_of(std::vector{layout::kRepeated, call.now});
   const auto numbers = windows::parse_numbers(first);
-  if (!numbers || numbers->size() != kStates + kStateIntegers * call.charges) return damaged();
+  if (!numbers || numbers->size() != layout::kStates + layout::kStateIntegers * call.charges) return damaged();
   return array_of(*numbers);
 }
 
@@ -75,17 +76,19 @@ Reply repeated(const Call& call, const std::string& first) {
 std::int64_t apply_override(const Reply& value, WindowTerms& terms) {
   if (value.is_nil()) return 0;
   const auto max = detail::parse_integer(value.text());
-  if (value.is_error() || !max || *max > windows::kLargest || value.text().starts_with('-')) return kOverrideIgnored;
+  if (value.is_error() || !max || *max > windows::kLargest || value.text().starts_with('-'))
+    return layout::kOverrideIgnored;
   terms.max = *max;
   return 0;
 }
 
 /// The charge with this index; or an error.
 std::variant<LoadedCharge, Reply> load(Keyspace& keys, const Command& command, const Call& call, std::size_t index) {
-  const auto integers = command.integers.subspan(kHeader + index * kChargeIntegers, kChargeIntegers);
+  const auto integers =
+      command.integers.subspan(layout::kHeader + index * layout::kChargeIntegers, layout::kChargeIntegers);
   const std::string_view key = command.keys[index];
-  WindowTerms terms{static_cast<Window::Kind>(integers[kKind]), integers[kLength], integers[kMax], integers[kWindow],
-                    call.now};
+  WindowTerms terms{static_cast<Window::Kind>(integers[layout::kKind]), integers[layout::kLength],
+                    integers[layout::kMax], integers[layout::kWindow], call.now};
   std::int64_t status = 0;
   if (call.has_overrides) {
     status = apply_override(keys.hget(command.keys[call.charges + index], key.substr(key.rfind(':') + 1)), terms);
@@ -96,17 +99,17 @@ std::variant<LoadedCharge, Reply> load(Keyspace& keys, const Command& command, c
   auto window =
       windows::load_window(terms, text.is_nil() ? std::nullopt : std::optional<std::string_view>{text.text()});
   if (!window) return damaged();
-  LoadedCharge charge{terms, *std::move(window), integers[kCost], status, 0};
-  if (call.mode == Mode::kAdjust) return charge;
+  LoadedCharge charge{terms, *std::move(window), integers[layout::kCost], status, 0};
+  if (call.mode == layout::Mode::kAdjust) return charge;
 
   std::visit(
       [&](const auto& any) {
         const std::int64_t excess = any.excess(charge.cost);
         if (excess <= 0) return;
         const bool never_fits = charge.cost > any.max();
-        const bool shadow = (integers[kOptions] & kShadow) != 0;
-        charge.status += (shadow ? kWouldRefuse : kRefuses) + (never_fits ? kNeverFits : 0);
-        charge.retry_after = never_fits ? kNever : std::max<std::int64_t>(any.wait(excess), 1);
+        const bool shadow = (integers[layout::kOptions] & layout::kShadow) != 0;
+        charge.status += (shadow ? layout::kWouldRefuse : layout::kRefuses) + (never_fits ? layout::kNeverFits : 0);
+        charge.retry_after = never_fits ? layout::kNever : std::max<std::int64_t>(any.wait(excess), 1);
       },
       charge.window);
   return charge;
@@ -151,20 +154,20 @@ Reply run_budget_twin(Keyspace& keys, const Command& command, std::chrono::syste
     auto loaded = load(keys, command, call, i);
     if (auto* error = std::get_if<Reply>(&loaded)) return std::move(*error);
     charges.push_back(std::get<LoadedCharge>(std::move(loaded)));
-    if ((charges.back().status & kRefuses) != 0) allowed = false;
+    if ((charges.back().status & layout::kRefuses) != 0) allowed = false;
   }
 
   std::vector<KeyWrite> writes;
   std::vector<std::int64_t> numbers{allowed ? 1 : 0, call.now};
   for (std::size_t i = 0; i < call.charges; ++i) {
     LoadedCharge& charge = charges[i];
-    if (call.mode != Mode::kPeek && allowed && apply(charge)) {
+    if (call.mode != layout::Mode::kPeek && allowed && apply(charge)) {
       writes.push_back({command.keys[i], windows::text_of(charge.terms, charge.window), life_of(charge)});
     }
     append_state(numbers, charge);
   }
   if (call.has_record) {
-    std::string text = call.mode == Mode::kAdjust ? "1" : fmt::format("{}", fmt::join(numbers, " "));
+    std::string text = call.mode == layout::Mode::kAdjust ? "1" : fmt::format("{}", fmt::join(numbers, " "));
     writes.push_back({record, std::move(text), call.record_ttl * 1000});
   }
   Reply reply = array_of(numbers);

@@ -19,8 +19,8 @@ local stand_in = {pcall = redis.pcall, error_reply = redis.error_reply}
 function stand_in.call(name, ...)
   if name == 'TIME' then return time end
   local key, value, option, life = ...
-  if name ~= 'SET' or option ~= 'PX' then return redis.call(name, ...) end
-  lives[key] = life
+  if name ~= 'SET' then return redis.call(name, ...) end
+  lives[key] = option == 'PX' and life or option == 'EX' and string.format('%.0f', life * 1000)
   return redis.call('SET', key, value)
 end
 local result = {budget(KEYS, arguments, stand_in)}

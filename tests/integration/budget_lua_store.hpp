@@ -1,5 +1,5 @@
 /// budget.lua in a real Redis, at a time that the test sets: the script is called with a `redis` whose TIME is the
-/// test's, and whose SET … PX keeps the state without expiry and notes the life.
+/// test's, and whose SET keeps the value without expiry and notes the life.
 /// Thread safety: one thread.
 #pragma once
 

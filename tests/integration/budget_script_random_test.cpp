@@ -70,7 +70,7 @@ class RandomCalls {
     }
     if (one_in(5)) {
       call.record = "p:{u}:op:" + std::to_string(up_to(20));
-      call.record_ttl = 1'000'000;
+      call.record_ttl = 1'000'001;
     }
     return call;
   }
@@ -188,6 +188,8 @@ TEST(BudgetScript, AgreesWithItsTwinOnRandomCalls) {
     }
     if (!call.record.empty()) {
       ASSERT_EQ(lua.get(call.record), twin.get(call.record));
+      const auto life = lua.life(call.record);
+      ASSERT_TRUE(!life || life == twin.life(call.record)) << *life;
     }
 
     if (reply.is_error()) {

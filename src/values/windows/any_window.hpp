@@ -1,6 +1,5 @@
-/// A window of any kind, and the text that is stored of it: kind, length, then the numbers of the kind, all decimal and
-/// separated by single spaces.
-/// Thread safety: that of any value; plain functions.
+/// A window of any kind, and the text that is stored of it: kind, length, then what the kind stores, separated by
+/// single spaces. All but Leases store decimal numbers. Thread safety: that of any value; plain functions.
 #pragma once
 
 #include <string>

@@ -13,6 +13,8 @@
 ///   window()              the name of the window that was charged
 ///   store(numbers)        appends what load() takes
 ///
+/// Leases are stored as a text instead of numbers.
+///
 /// Time never goes backwards for a state: where the clock does, the latest window that was charged goes on.
 /// Thread safety: plain values.
 #pragma once

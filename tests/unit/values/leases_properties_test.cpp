@@ -69,7 +69,7 @@ RC_GTEST_PROP(Slots, AreAtMostMaxWithAnyClock, ()) {
     history.terms().window = static_cast<std::int64_t>(step.charge) + 1;
     history.charge(step.tokens);
     RC_ASSERT(history.used() <= terms.max);
-    RC_ASSERT(history.bytes() <= 8U + 36U * 30U);
+    RC_ASSERT(history.bytes() <= 12U + 36U * 30U);
   }
 }
 
