@@ -7,6 +7,7 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -22,6 +23,7 @@
 #include "tollgate/redis_client.hpp"
 #include "tollgate/testing/mock_redis_client.hpp"
 #include "tollgate/testing/replies.hpp"
+#include "tollgate/window.hpp"
 
 namespace tollgate::inline v0::testing {
 
@@ -40,8 +42,9 @@ inline void charge_every_limit(std::int64_t cost, const Command& command, Comman
   integers[0] = kAdjust;
   integers[2] = 0;
   for (std::size_t charge = 4; charge + 6 <= integers.size(); charge += 6) {
-    integers[charge + 3] = cost;
-    integers[charge + 4] = integers[charge] == kSlots ? 1 : -1;
+    const bool is_slots = integers[charge] == kSlots;
+    integers[charge + 3] = is_slots ? std::min(cost, Window::kMaxSlots) : cost;
+    integers[charge + 4] = is_slots ? 1 : -1;
   }
   std::vector<std::string_view> keys;
   for (std::size_t i = 0; i < static_cast<std::size_t>(integers[1]); ++i) keys.push_back(command.keys[i]);
