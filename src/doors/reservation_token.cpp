@@ -2,8 +2,6 @@
 
 #include <fmt/format.h>
 #include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
 #include <unistd.h>
 
 #include <array>
@@ -15,6 +13,7 @@
 #include <utility>
 
 #include "values/arguments.hpp"
+#include "values/digest.hpp"
 #include "values/limits.hpp"
 
 namespace tollgate::inline v0 {
@@ -89,27 +88,8 @@ struct Reader {
   std::int64_t integer() { return static_cast<std::int64_t>(number(8)); }
 };
 
-using Sha256Digest = std::array<unsigned char, 32>;
-
 std::string first_bytes(const Sha256Digest& digest, std::size_t count) {
   return {digest.begin(), digest.begin() + static_cast<std::ptrdiff_t>(count)};
-}
-
-Sha256Digest sha256(std::string_view message) {
-  Sha256Digest digest;
-  if (EVP_Digest(message.data(), message.size(), digest.data(), nullptr, EVP_sha256(), nullptr) != 1) {
-    throw std::runtime_error("tollgate: OpenSSL made no SHA-256");
-  }
-  return digest;
-}
-
-Sha256Digest hmac_sha256(std::string_view key, std::string_view message) {
-  Sha256Digest digest;
-  if (HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-           reinterpret_cast<const unsigned char*>(message.data()), message.size(), digest.data(), nullptr) == nullptr) {
-    throw std::runtime_error("tollgate: OpenSSL made no HMAC");
-  }
-  return digest;
 }
 
 /// Distinguishes a token of another key_prefix from a damaged one. It authenticates nothing.
