@@ -101,7 +101,8 @@ bool Cluster::await_refresh(Time until, std::chrono::milliseconds soon) {
 
 /// Takes over what MOVED says, before the whole map is read.
 void Cluster::learn_owner(std::uint16_t slot, const HostAndPort& address, Time until) {
-  request_refresh();
+  refresh_.request_after_move();
+  service_thread_.request();
   Member* const before = nodes_.owner(slot);
   Member* const after = nodes_.find_or_make(address);
   if (after == nullptr || after == before) return;
