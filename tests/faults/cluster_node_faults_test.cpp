@@ -41,5 +41,66 @@ TEST_F(ClusterNodeFaults, ACallToANodeThatGaveItsSlotsAwayAndWasShutDownIsRouted
   EXPECT_EQ(counter(cluster, 0), charged);
 }
 
+/// Keeps the keys of each part that it is called with.
+class KeepingHandler final : public ReplyHandler {
+ public:
+  void handle(RedisClient& /*client*/, const CommandBatch& batch, const BatchResult& result) noexcept override {
+    const std::lock_guard lock{mutex_};
+    std::vector<std::string>& keys = parts_.emplace_back();
+    for (std::size_t i = 0; i < batch.size(); ++i) keys.emplace_back(batch[i].key);
+    if (result.ok()) ++answered_;
+  }
+  [[nodiscard]] std::vector<std::vector<std::string>> parts() const {
+    const std::lock_guard lock{mutex_};
+    return parts_;
+  }
+  [[nodiscard]] std::size_t answered() const {
+    const std::lock_guard lock{mutex_};
+    return answered_;
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::vector<std::vector<std::string>> parts_;
+  std::size_t answered_ = 0;
+};
+
+TEST_F(ClusterNodeFaults, ADividedBatchInDoubtCallsItsHandlerOnceForEachPart) {
+  RedisCluster cluster{{.primaries = 3, .arguments = {"--cluster-node-timeout", "20000"}}};
+  const auto client = connect(cluster.url(), kPatient);
+  const std::vector<std::string> keys{key(user_on(0, 3)), key(user_on(1, 3)), key(user_on(2, 3)),
+                                      key(user_on(1, 3, user_on(1, 3) + 1))};
+  CommandBatch batch;
+  for (const std::string& each : keys) {
+    batch.incr_by(each, 1);
+    batch.expire(each, 60s);
+  }
+  const auto deadline = [] { return Clock::now() + 300ms; };
+  ASSERT_TRUE(client->execute(batch, Clock::now() + 10s, nullptr).ok());
+  const auto of_node_1 = std::vector{keys[1], keys[1], keys[3], keys[3]};
+
+  cluster.node(1).pause();
+  const auto of_one = std::make_shared<KeepingHandler>();
+  const BatchResult in_part = client->execute(batch, deadline(), of_one);
+  EXPECT_TRUE(in_part.ok());
+  EXPECT_EQ(in_part.failed_commands.size(), 4U);
+  EXPECT_TRUE((ReplyRange{in_part, 2, 2}.failure().may_have_executed));
+  EXPECT_FALSE((ReplyRange{in_part, 0, 2}.failure().code));
+
+  cluster.node(0).pause();
+  cluster.node(2).pause();
+  const auto of_all = std::make_shared<KeepingHandler>();
+  const BatchResult of_none = client->execute(batch, deadline(), of_all);
+  EXPECT_TRUE(of_none.failure.may_have_executed);
+
+  for (std::size_t node = 0; node < 3; ++node) cluster.node(node).resume();
+  EXPECT_TRUE(client->drain(Clock::now() + 10s));
+  EXPECT_THAT(of_one->parts(), ::testing::ElementsAre(of_node_1));
+  EXPECT_THAT(of_all->parts(),
+              ::testing::UnorderedElementsAre(std::vector{keys[0], keys[0]}, of_node_1, std::vector{keys[2], keys[2]}));
+  EXPECT_EQ(of_one->answered() + of_all->answered(), 4U);
+  for (int user : {user_on(0, 3), user_on(1, 3), user_on(2, 3)}) EXPECT_EQ(counter(cluster, user), 3) << user;
+}
+
 }  // namespace
 }  // namespace tollgate::tests
