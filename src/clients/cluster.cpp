@@ -95,6 +95,7 @@ bool Cluster::await_refresh(Time until, std::chrono::milliseconds soon) {
   while (refresh_.finished() == seen) {
     if (SteadyClock::now() >= until) return false;
     std::this_thread::sleep_for(kPoll);
+    service_thread_.request();  // again, in case its thread could not be started
   }
   return true;
 }
