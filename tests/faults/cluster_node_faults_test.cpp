@@ -41,6 +41,69 @@ TEST_F(ClusterNodeFaults, ACallToANodeThatGaveItsSlotsAwayAndWasShutDownIsRouted
   EXPECT_EQ(counter(cluster, 0), charged);
 }
 
+TEST_F(ClusterNodeFaults, AFrozenNodeFailsItsOwnUsersAloneAndOverAdmitsNoneAfterwards) {
+  constexpr int kUsers = 60;
+  constexpr std::int64_t kBudget = 40;
+  RedisCluster cluster{{.primaries = 3, .arguments = {"--cluster-require-full-coverage", "no"}}};
+  RedisRateLimiter limiter{connect(cluster.url(), {.connect_timeout = 1s, .command_timeout = 200ms}),
+                           config(kBudget, Admission::kAtomic)};
+  const auto is_on_frozen = [this](int user) { return first_owner(user, 3) == 1; };
+  for (int user = 0; user < kUsers; ++user) ASSERT_TRUE(limiter.check_and_consume(user_number(user), 1));
+
+  struct User {
+    std::atomic<std::int64_t> granted{1};
+    std::atomic<std::int64_t> failed{0};
+    std::atomic<std::int64_t> in_doubt{0};  // tokens
+  };
+  std::vector<User> users(kUsers);
+  std::atomic<std::int64_t> slowest{0};  // ns
+  cluster.node(1).pause();
+  std::vector<std::thread> threads;
+  const auto end = Clock::now() + 2s;  // longer than the Cluster takes to find that the node does not answer
+  for (int thread = 0; thread < 6; ++thread) {
+    threads.emplace_back([&, thread] {
+      for (int user = thread; Clock::now() < end; user = (user + 7) % kUsers) {
+        const auto start = Clock::now();
+        try {
+          if (limiter.check_and_consume(user_number(user), 1)) ++users[static_cast<std::size_t>(user)].granted;
+        } catch (const Error& error) {
+          ++users[static_cast<std::size_t>(user)].failed;
+          if (error.may_have_executed()) ++users[static_cast<std::size_t>(user)].in_doubt;
+        }
+        const std::int64_t took = (Clock::now() - start).count();
+        for (std::int64_t seen = slowest; took > seen && !slowest.compare_exchange_weak(seen, took);) {
+        }
+      }
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  EXPECT_LT(std::chrono::nanoseconds{slowest}, 2s) << "the command timeout is 200 ms; the machine may be slow";
+  for (int user = 0; user < kUsers; ++user) {
+    const User& each = users[static_cast<std::size_t>(user)];
+    if (is_on_frozen(user)) {
+      EXPECT_EQ(each.granted, 1) << user;
+      EXPECT_GT(each.failed, 0) << user;
+    } else {
+      EXPECT_EQ(each.granted, kBudget) << user;
+      EXPECT_EQ(each.failed, 0) << user;
+    }
+  }
+
+  cluster.node(1).resume();
+  for (int user = 0; user < kUsers; ++user) {
+    EXPECT_TRUE(soon([&] { return !limiter.try_consume(user_number(user), 0).failure; })) << user;
+  }
+  EXPECT_TRUE(limiter.drain(Clock::now() + 10s));
+  for (int user = 0; user < kUsers; ++user) {
+    User& each = users[static_cast<std::size_t>(user)];
+    while (limiter.check_and_consume(user_number(user), 1)) ++each.granted;
+    EXPECT_LE(each.granted, kBudget) << user;
+    EXPECT_GE(each.granted, kBudget - each.in_doubt) << user;  // what stays in doubt stays charged
+    EXPECT_EQ(counter(cluster, user), kBudget) << user;
+  }
+  EXPECT_THAT(cluster.keys_without_ttl(), ::testing::IsEmpty());
+}
+
 /// Keeps the keys of each part that it is called with.
 class KeepingHandler final : public ReplyHandler {
  public:
