@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "faults/cluster_test.hpp"
+#include "faults/tcp_gate.hpp"
 
 namespace tollgate::tests {
 namespace {
@@ -163,6 +164,80 @@ TEST_F(ClusterNodeFaults, ADividedBatchInDoubtCallsItsHandlerOnceForEachPart) {
               ::testing::UnorderedElementsAre(std::vector{keys[0], keys[0]}, of_node_1, std::vector{keys[2], keys[2]}));
   EXPECT_EQ(of_one->answered() + of_all->answered(), 4U);
   for (int user : {user_on(0, 3), user_on(1, 3), user_on(2, 3)}) EXPECT_EQ(counter(cluster, user), 3) << user;
+}
+
+/// A Cluster of two primaries; clients reach the first through a gate, which the Cluster reports as its address.
+class GatedNode : public ClusterNodeFaults {
+ protected:
+  void SetUp() override {
+    cluster_.node(0).command({"CONFIG", "SET", "cluster-announce-port", std::to_string(gate_.port())});
+    for (std::size_t node = 0; node < 2; ++node) {
+      ASSERT_TRUE(soon([&] {
+        for (const Reply& range : cluster_.node(node).command({"CLUSTER", "SLOTS"}).elements()) {
+          if (range.elements().at(2).elements().at(1).to_integer() == gate_.port()) return true;
+        }
+        return false;
+      }));
+    }
+  }
+  void TearDown() override { EXPECT_THAT(cluster_.keys_without_ttl(), ::testing::IsEmpty()); }
+
+  [[nodiscard]] std::string url() const {
+    return "redis+cluster://127.0.0.1:" + std::to_string(gate_.port()) +
+           ",127.0.0.1:" + std::to_string(cluster_.node(1).port());
+  }
+  [[nodiscard]] std::int64_t counter_of(int user) const { return counter(cluster_.node(first_owner(user, 2)), user); }
+
+  RedisCluster cluster_{{.primaries = 2}};
+  TcpGate gate_{cluster_.node(0).port()};
+  const int a_ = user_on(0, 2);
+  const int b_ = user_on(0, 2, a_ + 1);
+  const int other_ = user_on(1, 2);
+};
+
+TEST_F(GatedNode, RepliesCutAtAnyByteLeaveItsOwnUsersInDoubtAndServeTheOthers) {
+  const std::string a = user_number(a_);
+  const std::string b = user_number(b_);
+  const std::string other = user_number(other_);
+  const std::vector<ConsumeRequest> requests{{a, 10}, {other, 5}, {b, 20}};
+  constexpr std::size_t kReplies = std::string_view{":10\r\n:1\r\n:20\r\n:1\r\n"}.size();
+  for (std::size_t bytes = 0; bytes < kReplies; ++bytes) {
+    RedisRateLimiter limiter{connect(url(), kPatient), config(1000)};
+    ASSERT_TRUE(limiter.check_and_consume(a, 0));
+    ASSERT_TRUE(limiter.check_and_consume(other, 0));
+    gate_.cut_after_reply_bytes(bytes);
+    const std::vector<Decision> decisions = limiter.consume_all(requests);
+    EXPECT_FALSE(decisions[0].allowed) << bytes;
+    EXPECT_FALSE(decisions[2].allowed) << bytes;
+    EXPECT_EQ(decisions[0].failure, Errc::kConnectionLost) << bytes;
+    EXPECT_EQ(decisions[2].failure, Errc::kConnectionLost) << bytes;
+    EXPECT_TRUE(decisions[1].allowed) << bytes << ": " << decisions[1].failure.message();
+    EXPECT_EQ(limiter.stats().in_doubt_tokens, 30U) << bytes;
+    ASSERT_TRUE(limiter.drain(Clock::now() + 5s));
+    EXPECT_EQ(counter_of(a_), 10) << bytes;  // sent once, never repeated
+    EXPECT_EQ(counter_of(b_), 20) << bytes;
+    EXPECT_EQ(counter_of(other_), 5) << bytes;
+    ASSERT_THAT(cluster_.keys_without_ttl(), ::testing::IsEmpty()) << bytes;
+    for (std::size_t node = 0; node < 2; ++node) cluster_.node(node).command({"FLUSHALL"});
+  }
+}
+
+TEST_F(GatedNode, ASlotMapCutAtAnyByteIsReadFromAnotherNode) {
+  const auto make_calls = [&](std::size_t bytes) {
+    RedisRateLimiter limiter{connect(url(), kPatient), config(1000)};
+    EXPECT_EQ(limiter.consume(user_number(other_), 0).source, Source::kRedis) << bytes;
+    EXPECT_TRUE(soon([&] { return !limiter.try_consume(user_number(a_), 0).failure; })) << bytes;
+  };
+  const std::size_t before = gate_.reply_bytes();
+  make_calls(0);
+  const std::size_t replies = gate_.reply_bytes() - before;
+  ASSERT_GT(replies, 100U);
+  for (std::size_t bytes = 0; bytes < replies; bytes += 3) {
+    const int cuts = gate_.cuts();
+    gate_.cut_after_reply_bytes(bytes);
+    make_calls(bytes);
+    EXPECT_EQ(gate_.cuts(), cuts + 1) << bytes;
+  }
 }
 
 }  // namespace
