@@ -39,6 +39,17 @@ enum class EventKind : std::uint8_t {
   /// `failure` is the reason. The connection keeps its login until the server closes it. Reported once until some are
   /// accepted.
   kCredentialsRefused,
+  // Events of a BudgetLimiter; `limit` is the name of the limit, and `subject_hash` names who was charged.
+  /// A charge brought what one subject has spent to Limit::warn_at_percent of the max in force, or above. Reported once
+  /// until nothing of that is counted any more; `tokens` is what was spent.
+  kThresholdPassed,
+  /// A limit in shadow mode would have refused a request. Reported for each subject once until nothing of what it has
+  /// spent is counted any more; `tokens` is the cost.
+  kShadowRefused,
+  /// An override of a limit's max was ignored: what BudgetConfig::override_max returned is out of range, or it threw,
+  /// or
+  /// the field in Redis is no decimal in range. Reported at most once a minute for each limit.
+  kOverrideIgnored,
 };
 
 [[nodiscard]] TOLLGATE_EXPORT const char* to_string(EventKind kind) noexcept;
@@ -48,6 +59,8 @@ struct Event {
   std::string subject = {};
   Failure failure = {};
   std::int64_t tokens = 0;
+  std::string limit = {};         ///< the name of a BudgetLimiter's limit
+  std::string subject_hash = {};  ///< as BudgetLimiter::subject_hash() returns it; an event holds no user data
 };
 
 /// Receives events. Thread safety: on_event may be called on any thread that calls the limiter, and on the client's

@@ -36,6 +36,8 @@ bool matches(std::string_view text, std::string_view pattern) {
   return pattern.find_first_not_of('*', want) == std::string_view::npos;
 }
 
+Reply wrong_type() { return Reply::error("WRONGTYPE Operation against a key holding the wrong kind of value"); }
+
 Reply out_of_memory() { return Reply::error("OOM command not allowed when used memory > 'maxmemory'."); }
 
 }  // namespace
@@ -68,10 +70,15 @@ void Keyspace::erase_found() {
 
 Keyspace::Entry* Keyspace::find_or_make(std::string_view key) {
   if (Entry* entry = find(key)) return entry;
-  if (entries_.size() >= purge_at_ || entries_.size() >= max_keys_) purge();
+  make_room(1);
   if (entries_.size() >= max_keys_) return nullptr;
   found_last_ = entries_.emplace(std::string{key}, Entry{}).first;
   return &found_last_->second;
+}
+
+void Keyspace::make_room(std::size_t keys) {
+  const std::size_t size = entries_.size() + keys;
+  if (size > purge_at_ || size > max_keys_) purge();
 }
 
 // Removes expired entries. It visits every entry, so it runs only after as many writes as the last visit left entries:
@@ -85,11 +92,13 @@ void Keyspace::purge() {
 
 Reply Keyspace::get(std::string_view key) {
   const Entry* entry = find(key);
-  return entry != nullptr ? Reply::string(entry->text()) : Reply{};
+  if (entry == nullptr) return {};
+  return entry->is_hash() ? wrong_type() : Reply::string(entry->text());
 }
 
 Reply Keyspace::incr_by(std::string_view key, std::int64_t increment) {
   Entry* entry = find(key);
+  if (entry != nullptr && entry->is_hash()) return wrong_type();
   const auto held = entry != nullptr ? entry->number() : std::optional<std::int64_t>{0};
   if (!held) return Reply::error("ERR value is not an integer or out of range");
   std::int64_t value = *held;
@@ -128,6 +137,53 @@ Reply Keyspace::set(std::string_view key, std::string value, std::int64_t second
   entry->value = std::move(value);
   entry->expires_at = now_ + std::chrono::seconds{std::min(seconds, kMaxSeconds)};
   return Reply::status("OK");
+}
+
+Reply Keyspace::set_all(std::span<KeyWrite> writes) {
+  make_room(writes.size());
+  std::size_t missing = 0;
+  for (const KeyWrite& write : writes) missing += find(write.key) == nullptr ? 1 : 0;
+  if (entries_.size() + missing > max_keys_) return out_of_memory();
+
+  // First all that may throw. New entries have expired until they are written.
+  std::vector<Entry*> found;
+  found.reserve(writes.size());
+  for (const KeyWrite& write : writes) {
+    Entry* entry = find(write.key);
+    if (entry == nullptr) {
+      entry = &entries_.emplace(std::string{write.key}, Entry{}).first->second;
+      entry->expires_at = now_;
+    }
+    found.push_back(entry);
+  }
+  for (std::size_t i = 0; i < writes.size(); ++i) {
+    found[i]->value = std::move(writes[i].value);
+    found[i]->expires_at = now_ + std::chrono::milliseconds{std::min(writes[i].milliseconds, kMaxSeconds * 1000)};
+  }
+  return Reply::status("OK");
+}
+
+Reply Keyspace::hset(std::string_view key, std::string_view field, std::string value) {
+  auto fields = std::make_unique<Fields>();
+  Entry* entry = find(key);
+  if (entry != nullptr && !entry->is_hash()) return wrong_type();
+  if (entry == nullptr) {
+    entry = find_or_make(key);
+    if (entry == nullptr) return out_of_memory();
+    entry->value = std::move(fields);
+  }
+  const bool added =
+      std::get<std::unique_ptr<Fields>>(entry->value)->insert_or_assign(std::string{field}, std::move(value)).second;
+  return Reply::integer(added ? 1 : 0);
+}
+
+Reply Keyspace::hget(std::string_view key, std::string_view field) {
+  const Entry* entry = find(key);
+  if (entry == nullptr) return {};
+  if (!entry->is_hash()) return wrong_type();
+  const Fields& fields = *std::get<std::unique_ptr<Fields>>(entry->value);
+  const auto found = fields.find(field);
+  return found != fields.end() ? Reply::string(found->second) : Reply{};
 }
 
 Reply Keyspace::execute(const Command& command) {

@@ -1,13 +1,16 @@
-/// The part of Redis that a rate limiter needs, as a plain data structure: string keys with expiry, in memory.
-/// Time is passed in. Its replies are those of Redis 7, including the texts of errors.
-/// Thread safety: none; MemoryClient puts a lock around it.
+/// The part of Redis that a rate limiter needs, as a plain data structure: string keys with expiry, and hashes, in
+/// memory. Time is passed in. Its replies are those of Redis 7, including the texts of errors. Thread safety: none;
+/// MemoryClient puts a lock around it.
 #pragma once
 
 #include <chrono>
 #include <cstdint>
 #include <functional>
 #include <limits>
+#include <map>
+#include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -17,6 +20,13 @@
 #include "tollgate/values/reply.hpp"
 
 namespace tollgate::inline v0 {
+
+/// SET key value PX milliseconds
+struct KeyWrite {
+  std::string_view key;
+  std::string value;
+  std::int64_t milliseconds = 0;
+};
 
 class Keyspace {
  public:
@@ -37,6 +47,10 @@ class Keyspace {
   Reply unlink(std::string_view key);
   /// SET key value EX seconds
   Reply set(std::string_view key, std::string value, std::int64_t seconds);
+  /// Each of `writes`, whose keys differ; or none, when there is no room for all of them or memory is short.
+  Reply set_all(std::span<KeyWrite> writes);
+  Reply hset(std::string_view key, std::string_view field, std::string value);
+  Reply hget(std::string_view key, std::string_view field);
   /// Returns every match at once, with the final cursor "0". Patterns support `*`, `?` and `\`, not classes `[…]`.
   Reply scan(std::string_view pattern);
 
@@ -47,10 +61,12 @@ class Keyspace {
   [[nodiscard]] std::size_t size() const noexcept { return entries_.size(); }
 
  private:
+  using Fields = std::map<std::string, std::string, std::less<>>;
   struct Entry {
-    std::variant<std::int64_t, std::string> value;  // a counter is stored as a number
+    std::variant<std::int64_t, std::string, std::unique_ptr<Fields>> value;  // a counter is stored as a number
     std::optional<Time> expires_at;
 
+    [[nodiscard]] bool is_hash() const noexcept { return std::holds_alternative<std::unique_ptr<Fields>>(value); }
     [[nodiscard]] std::optional<std::int64_t> number() const;
     [[nodiscard]] std::string text() const;
   };
@@ -63,6 +79,7 @@ class Keyspace {
 
   Entry* find(std::string_view key);
   Entry* find_or_make(std::string_view key);  // null when the store is full
+  void make_room(std::size_t keys);
   void erase_found();
   void purge();
 

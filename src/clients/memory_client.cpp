@@ -15,7 +15,7 @@ BatchResult MemoryClient::run(const CommandBatch& batch) {
   BatchResult result;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     const Command command = batch[i];
-    result.replies.push_back(command.operation == Operation::kScript ? run_script_twin(store.keyspace, command)
+    result.replies.push_back(command.operation == Operation::kScript ? run_script_twin(store.keyspace, command, *clock_)
                                                                      : store.keyspace.execute(command));
   }
   return result;

@@ -17,7 +17,7 @@ class MemoryClient final : public RedisClient {
  public:
   static constexpr std::size_t kMaxKeys = 1'000'000;
 
-  /// Keys expire by `clock`'s steady time; null = system_clock().
+  /// Keys expire by `clock`'s steady time, and scripts read its Unix time; null = system_clock().
   explicit MemoryClient(std::shared_ptr<const Clock> clock = nullptr);
 
   /// Never blocks on I/O and never fails, but for a deadline that has passed.

@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "clients/budget_twin.hpp"
 #include "values/scripts.hpp"
 
 namespace tollgate::inline v0 {
@@ -43,7 +44,7 @@ Reply admit_once(Keyspace& keys, const Command& command) {
   return Reply::integer(std::max<std::int64_t>(added.to_integer().value_or(0), 0));
 }
 
-Reply admit(Keyspace& keys, const Command& command) {
+Reply admit(Keyspace& keys, const Command& command, const Clock& /*clock*/) {
   if (command.keys.size() < 2) return admit_once(keys, command);
 
   const auto [record, minute, ttl] = std::tuple{command.keys[1], command.integers[3], command.integers[4]};
@@ -73,7 +74,7 @@ Reply adjust_once(Keyspace& keys, const Command& command) {
   return Reply::integer(std::clamp<std::int64_t>(used, 0, kLargestAdjusted));
 }
 
-Reply adjust(Keyspace& keys, const Command& command) {
+Reply adjust(Keyspace& keys, const Command& command, const Clock& /*clock*/) {
   if (command.keys.size() < 2) return adjust_once(keys, command);
 
   if (!keys.get(command.keys[1]).is_nil()) return Reply::integer(kAlreadyAdjusted);
@@ -83,19 +84,23 @@ Reply adjust(Keyspace& keys, const Command& command) {
   return answer;
 }
 
+Reply budget(Keyspace& keys, const Command& command, const Clock& clock) {
+  return run_budget_twin(keys, command, clock.now());
+}
+
 struct Twin {
   const Script* script;
-  Reply (*run)(Keyspace&, const Command&);
+  Reply (*run)(Keyspace&, const Command&, const Clock&);
 };
 
-constexpr std::array kTwins{Twin{&kAdmitScript, admit}, Twin{&kAdjustScript, adjust}};
+constexpr std::array kTwins{Twin{&kAdmitScript, admit}, Twin{&kAdjustScript, adjust}, Twin{&kBudgetScript, budget}};
 
 }  // namespace
 
-Reply run_script_twin(Keyspace& keys, const Command& command) {
+Reply run_script_twin(Keyspace& keys, const Command& command, const Clock& clock) {
   for (const Twin& twin : kTwins) {
     if (twin.script != command.script) continue;
-    return command.keys.empty() ? Reply::integer(kNoCounter) : twin.run(keys, command);
+    return command.keys.empty() ? Reply::integer(kNoCounter) : twin.run(keys, command, clock);
   }
   return Reply::error("ERR this store has no twin of the script");
 }

@@ -4,13 +4,14 @@
 #pragma once
 
 #include "clients/keyspace.hpp"
+#include "tollgate/clock.hpp"
 #include "tollgate/values/command_batch.hpp"
 #include "tollgate/values/reply.hpp"
 
 namespace tollgate::inline v0 {
 
-/// Runs the script of `command`, which must be of kind Operation::kScript. A script without a twin is answered with an
-/// error.
-[[nodiscard]] Reply run_script_twin(Keyspace& keys, const Command& command);
+/// Runs the script of `command`, which must be of kind Operation::kScript. What Redis's TIME is to a script,
+/// `clock.now()` is to its twin. A script without a twin is answered with an error.
+[[nodiscard]] Reply run_script_twin(Keyspace& keys, const Command& command, const Clock& clock);
 
 }  // namespace tollgate::inline v0

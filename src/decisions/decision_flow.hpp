@@ -21,6 +21,7 @@
 #include <string_view>
 #include <utility>
 
+#include "decisions/asked.hpp"
 #include "decisions/deny_memory.hpp"
 #include "decisions/fixed_window.hpp"
 #include "tollgate/decision.hpp"
@@ -40,7 +41,7 @@ struct Outcome {
 
 /// What the driver of the machine must do after each resume(), besides the next batch.
 struct Effects {
-  enum class Asked : std::uint8_t { kNothing, kPeek, kCharge };
+  using Asked = decisions::Asked;
   enum class MemoryUpdate : std::uint8_t { kNothing, kLeft, kDenied, kAdmitted };
 
   /// What was sent to Redis, other than a charge past the limit. When the outcome has a failure, the FailurePolicy

@@ -2,10 +2,10 @@
 
 #include <algorithm>
 #include <array>
-#include <initializer_list>
 #include <span>
 #include <utility>
 
+#include "decisions/reply_failures.hpp"
 #include "values/hash_slot.hpp"
 #include "values/parse_integer.hpp"
 #include "values/scripts.hpp"
@@ -13,50 +13,12 @@
 namespace tollgate::inline v0::decisions {
 namespace {
 
-Failure copy(const Failure& failure) noexcept {
-  try {
-    return Failure{failure};
-  } catch (...) {  // no memory for the texts
-    return {failure.code, failure.may_have_executed};
-  }
-}
-
-Failure failure_of(const Reply& error, Operation operation) noexcept {
-  try {
-    return failure_from_error_reply(error.text(), name_of(operation));
-  } catch (...) {
-    return {std::make_error_code(std::errc::not_enough_memory)};
-  }
-}
-
-Failure failure_with(Errc code, const char* detail) noexcept {
-  try {
-    return {code, false, detail};
-  } catch (...) {
-    return {code};
-  }
-}
-
 Failure no_counter(const Reply& reply) noexcept {
   try {
     return {Errc::kWrongType, false, "the reply to GET is not a counter", reply.text()};
   } catch (...) {
     return {Errc::kWrongType};
   }
-}
-
-Failure unexpected_reply() noexcept { return failure_with(Errc::kProtocol, "a reply has the wrong type"); }
-
-/// The first error of the replies: a failed round trip, an error reply, or a wrong number of replies.
-Failure find_failure(const ReplyRange& replies, std::initializer_list<Operation> expected) noexcept {
-  if (replies.failure().code) return copy(replies.failure());
-  for (std::size_t i = 0; i < replies.size(); ++i) {
-    if (replies[i].is_error()) {
-      return failure_of(replies[i], i < expected.size() ? expected.begin()[i] : *expected.begin());
-    }
-  }
-  if (replies.size() != expected.size()) return failure_with(Errc::kProtocol, "not one reply per command");
-  return {};
 }
 
 Answer failed(Failure failure) noexcept {

@@ -5,19 +5,10 @@
 
 namespace tollgate::inline v0::decisions {
 
-void Key::append_operation(std::string_view kind, std::string_view operation_id) noexcept {
-  append(kind);
-  append(":");
-  append(operation_id);
-  append(":");
-  append(static_cast<std::int64_t>(operation_id.size()));
-  append(":");
-}
-
 Key Key::operation(std::string_view prefix, std::string_view user_id, std::string_view kind,
                    std::string_view operation_id) noexcept {
   Key key{prefix, user_id};
-  key.append_operation(kind, operation_id);
+  key.text_.append_operation(kind, operation_id);
   return key;
 }
 
@@ -33,19 +24,19 @@ Key Key::operation(std::string_view prefix, std::string_view user_id, WindowId w
   };
   key.append(":");
   if (has_tag) {  // the record starts with the same tag
-    key.append_operation(kind, operation_id);
+    key.text_.append_operation(kind, operation_id);
   } else if (open == std::string_view::npos) {  // no brace to begin a tag: it gets a tag of the right slot
     key.append("{");
     append_padding({});
     key.append("}:");
-    key.append_operation(kind, operation_id);
+    key.text_.append_operation(kind, operation_id);
   } else if (key.view().substr(open).starts_with("{}")) {  // an empty tag: the whole key is hashed
-    key.append_operation(kind, operation_id);
+    key.text_.append_operation(kind, operation_id);
     append_padding(key.view());
   } else {  // a brace that begins a tag and none that ends it: the tag is ended when it has the right slot
     append_padding(key.view().substr(open + 1));
     key.append("}:");
-    key.append_operation(kind, operation_id);
+    key.text_.append_operation(kind, operation_id);
   }
   return key;
 }

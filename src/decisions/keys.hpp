@@ -3,21 +3,17 @@
 /// Thread safety: as any value.
 #pragma once
 
-#include <algorithm>
-#include <array>
-#include <charconv>
-#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
 
+#include "decisions/key_text.hpp"
 #include "decisions/window.hpp"
-#include "values/limits.hpp"
 
 namespace tollgate::inline v0::decisions {
 
-/// A key, built without the heap. Longer parts than values/limits.hpp allows are cut, so check them first.
+/// A key of RedisRateLimiter. Parts longer than values/limits.hpp allows are cut, so check them first.
 class Key {
  public:
   /// The counter of one user in one window.
@@ -38,7 +34,7 @@ class Key {
   [[nodiscard]] static Key operation(std::string_view prefix, std::string_view user_id, WindowId window,
                                      std::string_view kind, std::string_view operation_id) noexcept;
 
-  [[nodiscard]] std::string_view view() const noexcept { return {text_.data(), size_}; }
+  [[nodiscard]] std::string_view view() const noexcept { return text_.view(); }
 
  private:
   Key(std::string_view prefix, std::string_view user_id) noexcept {
@@ -48,22 +44,10 @@ class Key {
     append(":");
   }
 
-  void append(std::string_view part) noexcept {
-    const std::size_t count = std::min(part.size(), text_.size() - size_);
-    std::copy_n(part.data(), count, text_.data() + size_);
-    size_ += count;
-  }
+  void append(std::string_view part) noexcept { text_.append(part); }
+  void append(std::int64_t number) noexcept { text_.append(number); }
 
-  void append(std::int64_t number) noexcept {
-    size_ = static_cast<std::size_t>(std::to_chars(text_.data() + size_, text_.data() + text_.size(), number).ptr -
-                                     text_.data());
-  }
-
-  void append_operation(std::string_view kind, std::string_view operation_id) noexcept;
-
-  // Besides prefix, user and id: colons, an int64, a record's kind, the length of its id, and the padding to its slot.
-  std::array<char, kMaxKeyPrefixBytes + kMaxUserIdBytes + kMaxOperationIdBytes + 64> text_;
-  std::size_t size_ = 0;
+  KeyText text_;
 };
 
 /// A SCAN pattern that matches every counter of the user; it may match keys of others too, so check each one

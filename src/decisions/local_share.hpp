@@ -40,14 +40,22 @@ class LocalShare {
     return fits;
   }
 
+  /// Takes back a grant, unless its window has been replaced by another.
+  void give_back(std::string_view user_id, WindowId window, std::int64_t tokens) {
+    Place& place = place_of(user_id);
+    if (place.window == window) place.used = std::max<std::int64_t>(place.used - tokens, 0);
+  }
+
  private:
   struct Place {
     WindowId window;
     std::int64_t used = 0;
   };
 
+  Place& place_of(std::string_view user_id) { return places_[std::hash<std::string_view>{}(user_id) % places_.size()]; }
+
   std::int64_t& used_in(std::string_view user_id, WindowId window) {
-    Place& place = places_[std::hash<std::string_view>{}(user_id) % places_.size()];
+    Place& place = place_of(user_id);
     if (place.window != window) place = {window, 0};
     return place.used;
   }

@@ -42,6 +42,7 @@ BlockingLimiter::BlockingLimiter(std::shared_ptr<RedisClient> client, RateLimitC
       counters_(std::make_shared<LimiterCounters>()),
       events_(std::make_shared<LimiterEvents>(config_.observer, clock_, config_.key_prefix)),
       rights_(std::make_shared<ScriptRights>(clock_, events_)),
+      readiness_(kAdjustScript, clock_, counters_, events_, rights_),
       undos_(std::make_shared<PostHandler>(EventKind::kUndoFailed, clock_, counters_, events_, rights_)),
       settlements_(std::make_shared<PostHandler>(EventKind::kSettlementFailed, clock_, counters_, events_, rights_)),
       repairs_(std::make_shared<PostHandler>(EventKind::kRepairFailed, clock_, counters_, events_, rights_)),
@@ -88,7 +89,8 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
   const Effects& effects = pending.effects;
   const bool was_asked = effects.asked != Effects::Asked::kNothing;
   if (pending.outcome->failure && (was_asked || pending.is_record)) {
-    note_failure(pending, period);
+    readiness_.failed(pending.is_record ? decisions::Asked::kNothing : effects.asked, period,
+                      *pending.outcome->failure);
   } else if (was_asked) {
     events_->answered(effects.asked, period);
   }
@@ -97,18 +99,6 @@ void BlockingLimiter::carry_out(PendingRequest& pending, std::chrono::steady_clo
   if (effects.uses_share && share_) use_share(pending);
   if (pending.record_place == decisions::RecordPlace::kOfCounter) is_cluster_->store(true, std::memory_order_relaxed);
   if (pending.step == PendingRequest::Step::kAwaitLocalShare) ask_local_share(pending);
-}
-
-void BlockingLimiter::note_failure(const PendingRequest& pending, LimiterEvents::Period period) noexcept {
-  const Failure& failure = *pending.outcome->failure;
-  const bool is_set_up = is_misconfiguration(failure.code);
-  if (is_set_up) events_->misconfigured(failure);
-  if (!pending.is_record) events_->failed(pending.effects.asked, period, failure);
-  if (!is_set_up) return;
-  counters_->count_misconfigured();
-  if (failure.code == Errc::kWrongType) return;  // it concerns one user's counter only
-  setup_fault_in_.store(decisions::window_at(pending.request.now).number, std::memory_order_relaxed);
-  setup_fault_.store(failure.code.value(), std::memory_order_relaxed);
 }
 
 // A forked child makes a new share at its first use; when memory is short then, nothing is granted.
@@ -239,26 +229,6 @@ Failure BlockingLimiter::reset(std::string_view user_id, decisions::ResetScan::R
   }
   if (memory_) memory_->forget(user_id);
   return failure;
-}
-
-/// Sends a PING, and a script that does nothing where scripts were refused. Then checks the configuration: it fails
-/// when scripts are refused, or when a call in this window failed with is_misconfiguration().
-Failure BlockingLimiter::ping(const CallOptions& options) {
-  CommandBatch batch;
-  batch.ping();
-  Failure failure = decisions::FixedWindow::read_ping(client_->execute(batch, options.deadline, nullptr));
-  if (failure.code) return failure;
-  if (rights_->refusal().code) {
-    CommandBatch script;
-    script.run(kAdjustScript, std::span<const std::string_view>{}, {});
-    const BatchResult result = client_->execute(script, options.deadline, nullptr);
-    if (!failure_of(script, result, 0).code) rights_->answered();
-  }
-  if (client_->script_refusal().code) static_cast<void>(rights_->scripts(*client_));
-  if (Failure refusal = rights_->refusal(); refusal.code) return explain_script_refusal(std::move(refusal));
-  const int fault = setup_fault_.load(std::memory_order_relaxed);
-  if (fault == 0 || setup_fault_in_.load(std::memory_order_relaxed) != current_window().number) return failure;
-  return {static_cast<Errc>(fault), false, "Redis answered PING, but refused a request in this minute"};
 }
 
 bool BlockingLimiter::drain(std::chrono::steady_clock::time_point deadline) {

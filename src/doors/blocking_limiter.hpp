@@ -21,6 +21,7 @@
 #include "doors/locked_deny_memory.hpp"
 #include "doors/locked_local_share.hpp"
 #include "doors/post_handlers.hpp"
+#include "doors/readiness.hpp"
 #include "doors/script_rights.hpp"
 #include "tollgate/call_options.hpp"
 #include "tollgate/decision.hpp"
@@ -69,7 +70,7 @@ class BlockingLimiter {
 
   [[nodiscard]] Failure reset(std::string_view user_id, decisions::ResetScan::Reach reach, const CallOptions& options);
 
-  [[nodiscard]] Failure ping(const CallOptions& options);
+  [[nodiscard]] Failure ping(const CallOptions& options) { return readiness_.ping(*client_, options); }
   [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline);
 
   /// Posts the settlement of a reservation. Never throws; a settlement that cannot be delivered is counted.
@@ -88,7 +89,6 @@ class BlockingLimiter {
   void run(std::span<PendingRequest> requests, std::chrono::steady_clock::time_point now, const CallOptions& options);
   void carry_out(PendingRequest& pending, std::chrono::steady_clock::time_point now,
                  LimiterEvents::Period period) noexcept;
-  void note_failure(const PendingRequest& pending, LimiterEvents::Period period) noexcept;
   void use_share(const PendingRequest& pending) noexcept;
   void ask_local_share(PendingRequest& pending) noexcept;
   void undo(std::span<PendingRequest> requests) noexcept;
@@ -106,6 +106,7 @@ class BlockingLimiter {
   const std::shared_ptr<LimiterCounters> counters_;
   const std::shared_ptr<LimiterEvents> events_;
   const std::shared_ptr<ScriptRights> rights_;
+  Readiness readiness_;
   const std::shared_ptr<PostHandler> undos_;
   const std::shared_ptr<PostHandler> settlements_;
   const std::shared_ptr<PostHandler> repairs_;
@@ -114,8 +115,6 @@ class BlockingLimiter {
   const std::shared_ptr<ReplyHandler> no_handler_;
   const std::shared_ptr<std::atomic<bool>> is_cluster_ =
       std::make_shared<std::atomic<bool>>(false);  // CROSSSLOT was seen
-  std::atomic<int> setup_fault_{0};                // the latest is_misconfiguration() Errc; 0 = none
-  std::atomic<std::int64_t> setup_fault_in_{0};    // the window of that error
 };
 
 }  // namespace tollgate::inline v0

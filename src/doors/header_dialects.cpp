@@ -6,7 +6,7 @@
 #include <limits>
 #include <tuple>
 
-#include "values/digest.hpp"
+#include "doors/digests.hpp"
 #include "values/structured_field.hpp"
 
 namespace tollgate::inline v0 {
@@ -19,8 +19,7 @@ std::int64_t whole_seconds(milliseconds duration) { return std::chrono::ceil<sec
 
 /// The first 128 bits of the HMAC: enough that no two subjects of a service share them.
 std::string partition_key(std::string_view subject, std::string_view secret) {
-  const Sha256Digest digest = hmac_sha256(secret, subject);
-  return structured_bytes({digest.data(), digest.size() / 2});
+  return structured_bytes(first_bytes(hmac_sha256(secret, subject), 16));
 }
 
 void append(std::string& list, std::string_view item) {

@@ -15,9 +15,10 @@ namespace tollgate::inline v0 {
 class LimiterCounters {
  public:
   /// One relaxed add, because a remembered denial takes only some nanoseconds.
-  void count(const Decision& decision) noexcept {
-    counters_.add((decision.allowed ? kAllowed : kDenied) + static_cast<std::size_t>(decision.source));
+  void count(bool allowed, Source source) noexcept {
+    counters_.add((allowed ? kAllowed : kDenied) + static_cast<std::size_t>(source));
   }
+  void count(const Decision& decision) noexcept { count(decision.allowed, decision.source); }
   void count_failed() noexcept { counters_.add(kFailed); }
   void count_misconfigured() noexcept { counters_.add(kMisconfigured); }
   void count_dropped() noexcept { counters_.add(kDropped); }

@@ -45,7 +45,16 @@ void LimiterEvents::reservation_dropped(std::int64_t tokens, detail::WindowId wi
 void LimiterEvents::report(EventKind kind, std::int64_t tokens, const Failure& failure) noexcept {
   if (!observed_) return;
   try {
-    state_.get().queue.add({.kind = kind, .subject = subject_, .failure = failure, .tokens = tokens});
+    report(Event{.kind = kind, .failure = failure, .tokens = tokens});
+  } catch (...) {  // no memory to report it
+  }
+}
+
+void LimiterEvents::report(Event event) noexcept {
+  if (!observed_) return;
+  try {
+    event.subject = subject_;
+    state_.get().queue.add(std::move(event));
     if (ended_.load(std::memory_order_relaxed)) deliver();
   } catch (...) {  // no memory to report it
   }

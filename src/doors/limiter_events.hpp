@@ -12,7 +12,7 @@
 #include <string>
 #include <utility>
 
-#include "decisions/decision_flow.hpp"
+#include "decisions/asked.hpp"
 #include "decisions/window.hpp"
 #include "tollgate/clock.hpp"
 #include "tollgate/observer.hpp"
@@ -24,7 +24,7 @@ namespace tollgate::inline v0 {
 class LimiterEvents {
  public:
   /// A full or read-only Redis still answers reads, so these do not end a fallback that failed charges began.
-  using Asked = decisions::Effects::Asked;
+  using Asked = decisions::Asked;
 
   /// The number of a period in which Redis decides, or the FailurePolicy does.
   using Period = std::uint64_t;
@@ -59,6 +59,11 @@ class LimiterEvents {
 
   /// Reported each time.
   void report(EventKind kind, std::int64_t tokens, const Failure& failure) noexcept;
+  /// Likewise; sets the event's subject.
+  void report(Event event) noexcept;
+
+  /// Whether there is an observer.
+  [[nodiscard]] bool observed() const noexcept { return observed_; }
 
   /// Must be called while no lock is held.
   void deliver() noexcept;

@@ -7,6 +7,7 @@
 #include <system_error>
 #include <utility>
 
+#include "decisions/budget_flow.hpp"
 #include "values/failures.hpp"
 #include "values/scripts.hpp"
 
@@ -18,6 +19,7 @@ using std::chrono::milliseconds;
 
 /// The tokens of a charge or an adjustment; an expiry has none.
 std::int64_t tokens_of(const Command& command) noexcept {
+  if (command.script == &kBudgetScript) return decisions::amount_of(command);
   const bool carries_tokens = command.operation == Operation::kIncrBy || command.operation == Operation::kScript;
   return carries_tokens && !command.integers.empty() ? std::abs(command.integers[0]) : 0;
 }
@@ -114,6 +116,8 @@ PostHandler::Again PostHandler::how_to_repeat(const Command& command, const Fail
   if (command.operation == Operation::kIncrBy && failure.may_have_executed) return Again::kExpiryAlone;
   const bool without_script = refuses_the_script(command, failure);
   if (!without_script && !is_refused_for_a_while(failure)) return Again::kNo;
+  // A budget's script finds out by itself whether a window still counts.
+  if (command.script == &kBudgetScript) return Again::kLater;
   const auto window = decisions::window_of_counter(command.key);
   if (!window || *window < decisions::window_at(clock_->now())) return Again::kNo;
   return without_script ? Again::kWithoutScript : Again::kLater;

@@ -18,9 +18,9 @@
 namespace tollgate::inline v0 {
 
 /// The handler of one kind of posts. Commands that Redis refused without executing them are posted again until their
-/// window ends, after pauses that grow from 100 ms to 5 s, at most kMostAttempts times: unchanged where the refusal is
-/// temporary (OOM, LOADING, BUSY, READONLY, MISCONF); a refused script at once, as INCRBY and EXPIRE. An INCRBY that
-/// may have been executed is not repeated, but its EXPIRE is.
+/// window ends (scripts of budgets, whatever the window), after pauses that grow from 100 ms to 5 s, at most
+/// kMostAttempts times: unchanged where the refusal is temporary (OOM, LOADING, BUSY, READONLY, MISCONF); a refused
+/// script at once, as INCRBY and EXPIRE. An INCRBY that may have been executed is not repeated, but its EXPIRE is.
 class PostHandler final : public ReplyHandler, public std::enable_shared_from_this<PostHandler> {
  public:
   static constexpr int kMostAttempts = 20;

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "doors/blocking_limiter.hpp"
+#include "doors/digests.hpp"
 #include "doors/reservation_token.hpp"
 #include "values/arguments.hpp"
 #include "values/non_blocking_release.hpp"
@@ -102,7 +103,7 @@ void Reservation::settle_once(std::int64_t actual_tokens, std::string_view once_
 
 std::string Reservation::token() {
   check_open("token");
-  if (once_id_.empty()) once_id_ = ReservationToken::random_id();
+  if (once_id_.empty()) once_id_ = random_id();
   const ReservationToken fields{user_id_, once_id_, first_window_, window_, held_, earlier_};
   std::string text = fields.encode(limiter_->config());
   has_token_ = true;

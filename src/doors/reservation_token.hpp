@@ -1,5 +1,5 @@
-/// A reservation as text, for another process: `tg2.<fields in hex>.<tag in hex>`. The tag is HMAC-SHA-256 (RFC 2104,
-/// FIPS 180-4) over key prefix and fields, under RateLimitConfig::token_secret.
+/// A reservation as text, for another process: `tg2.<fields in hex>.<tag in hex>`, see doors/signed_text.hpp, under
+/// RateLimitConfig::token_secret.
 /// Thread safety: plain values.
 #pragma once
 
@@ -24,9 +24,6 @@ struct ReservationToken {
 
   /// Throws std::invalid_argument with the error in the token.
   [[nodiscard]] static ReservationToken decode(std::string_view token, const RateLimitConfig& config);
-
-  /// 128 bits of the operating system's randomness, in hex.
-  [[nodiscard]] static std::string random_id();
 };
 
 }  // namespace tollgate::inline v0

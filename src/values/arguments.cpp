@@ -2,37 +2,12 @@
 
 #include <fmt/format.h>
 
-#include <stdexcept>
-
 #include "tollgate/call_options.hpp"
 #include "tollgate/rate_limit_config.hpp"
+#include "values/argument_checks.hpp"
 #include "values/limits.hpp"
 
 namespace tollgate::inline v0::detail {
-namespace {
-
-constexpr std::chrono::milliseconds kMaxDenyMemory{60'000};
-constexpr std::size_t kMinSecretBytes = 16;
-constexpr std::size_t kMaxSecretBytes = 512;
-
-template <class... Arguments>
-[[noreturn]] void reject(fmt::format_string<Arguments...> format, Arguments&&... arguments) {
-  throw std::invalid_argument("tollgate: " + fmt::format(format, std::forward<Arguments>(arguments)...));
-}
-
-void check_number(std::string_view field, std::int64_t value, std::int64_t low, std::int64_t high) {
-  if (value < low || value > high) reject("{} is {}; it must be {} … {}", field, value, low, high);
-}
-
-/// The message has the length alone: ids are user data.
-void check_length(std::string_view field, std::string_view text, std::size_t low, std::size_t high) {
-  if (text.size() < low || text.size() > high) {
-    reject("{} is {} bytes long; it must be {} … {} bytes", field, text.size(), low, high);
-  }
-}
-
-}  // namespace
-
 std::string printable(std::string_view text) {
   constexpr std::size_t kShown = 40;
   std::string out = "\"";
@@ -49,16 +24,8 @@ void check_config(const RateLimitConfig& config) {
   if (config.admission != Admission::kPipelined && config.admission != Admission::kAtomic) {
     reject("admission is {}; it must be kPipelined or kAtomic", static_cast<int>(config.admission));
   }
-  if (config.on_failure > FailurePolicy::kLocalShare) {
-    reject("on_failure is {}; it must be kThrow, kAllow, kDeny or kLocalShare", static_cast<int>(config.on_failure));
-  }
   check_number("local_share", config.local_share.value_or(0), 0, config.max_tokens_per_minute);
-  check_number("deny_memory (ms)", config.deny_memory.count(), 0, kMaxDenyMemory.count());
-  if (!config.token_secret.empty() &&
-      (config.token_secret.size() < kMinSecretBytes || config.token_secret.size() > kMaxSecretBytes)) {
-    reject("token_secret is {} bytes long; it must be 0 or {} … {} bytes", config.token_secret.size(), kMinSecretBytes,
-           kMaxSecretBytes);
-  }
+  check_common_fields(config);
 }
 
 void check_user_id(std::string_view user_id) { check_length("user_id", user_id, 1, kMaxUserIdBytes); }

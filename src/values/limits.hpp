@@ -9,6 +9,7 @@ namespace tollgate::inline v0 {
 inline constexpr std::size_t kMaxUserIdBytes = 512;
 inline constexpr std::size_t kMaxKeyPrefixBytes = 512;
 inline constexpr std::size_t kMaxOperationIdBytes = 128;
+inline constexpr std::size_t kMaxLimitNameBytes = 64;
 inline constexpr std::size_t kMaxHostBytes = 255;
 
 }  // namespace tollgate::inline v0

@@ -17,6 +17,9 @@ const char* to_string(EventKind kind) noexcept {
     case EventKind::kMisconfigured: return "misconfigured";
     case EventKind::kScriptsRefused: return "scripts refused";
     case EventKind::kCredentialsRefused: return "credentials refused";
+    case EventKind::kThresholdPassed: return "threshold passed";
+    case EventKind::kShadowRefused: return "shadow refused";
+    case EventKind::kOverrideIgnored: return "override ignored";
   }
   return "unknown";
 }

@@ -15,6 +15,10 @@ extern const Script kAdmitScript;
 /// Adds tokens past the limit or gives them back, never below zero. Keys, arguments and replies: see `adjust.lua`.
 extern const Script kAdjustScript;
 
+/// Charges several limits, all or none, or adjusts what was charged. Keys, arguments and replies: see `budget.lua`;
+/// their layout: `budget_script.hpp`.
+extern const Script kBudgetScript;
+
 /// The adjust script's replies that are no counter.
 inline constexpr std::int64_t kNoCounter = -1;
 inline constexpr std::int64_t kAlreadyAdjusted = -2;

@@ -1,5 +1,6 @@
 /// A contiguous sequence of plain values that is only appended to, of which the first N live inside the object. Only
-/// elements that are in use are ever written or copied. Thread safety: that of std::vector.
+/// elements that are in use are copied; others are not written either, unless T has initialisers.
+/// Thread safety: that of std::vector.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +14,7 @@ namespace tollgate::inline v0::detail {
 
 template <class T, std::size_t N>
 class InlineArray {
-  static_assert(std::is_trivially_copyable_v<T> && std::is_trivially_default_constructible_v<T>);
+  static_assert(std::is_trivially_copyable_v<T> && std::is_default_constructible_v<T>);
 
  public:
   InlineArray() noexcept {}  // NOLINT(modernize-use-equals-default): that would zero the storage

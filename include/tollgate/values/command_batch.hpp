@@ -1,7 +1,7 @@
 /// The commands of one round trip. They are typed (operation, keys, integers, script), not text: a mock matches on
 /// them, a cluster client routes by their first key, and only the transport encodes them as RESP.
-/// Batches own their bytes; up to four commands with eight keys, eight integers and 256 bytes of keys in all hold no
-/// heap memory.
+/// Batches own their bytes; up to four commands with eight keys, 32 integers and 256 bytes of keys in all hold no heap
+/// memory.
 /// Thread safety: that of any value.
 #pragma once
 
@@ -156,7 +156,7 @@ class CommandBatch {
   void add_record(Operation operation, std::size_t first_key, std::size_t key_count,
                   std::span<const std::int64_t> integers, const Script* script) {
     const std::size_t first_integer = integers_.size();
-    for (const std::int64_t integer : integers) integers_.push_back(integer);
+    integers_.append(integers);
     Record& record = records_.emplace_back();
     record.operation = operation;
     record.first_key = static_cast<std::uint32_t>(first_key);
@@ -174,7 +174,7 @@ class CommandBatch {
 
   detail::InlineVector<Record, 4> records_;
   detail::InlineArray<detail::KeyRange, 8> ranges_;
-  detail::InlineArray<std::int64_t, 8> integers_;
+  detail::InlineArray<std::int64_t, 32> integers_;
   detail::InlineArray<char, 256> text_;
 };
 

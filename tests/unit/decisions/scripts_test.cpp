@@ -12,6 +12,7 @@
 #include "clients/script_twins.hpp"
 #include "script_cases.hpp"
 #include "script_store.hpp"
+#include "tollgate/testing/manual_clock.hpp"
 
 namespace tollgate {
 namespace {
@@ -34,7 +35,7 @@ class TwinStore final : public testing::ScriptStore {
     std::vector<std::string_view> names{key};
     if (!second_key.empty()) names.push_back(second_key);
     batch.run(script, names, integers);
-    return run_script_twin(keys_, batch[0]);
+    return run_script_twin(keys_, batch[0], clock_);
   }
   Reply get(const std::string& key) override { return keys_.get(key); }
   Reply ttl(const std::string& key) override { return keys_.ttl(key); }
@@ -47,6 +48,7 @@ class TwinStore final : public testing::ScriptStore {
   [[nodiscard]] std::int64_t slack() const override { return 0; }
 
  private:
+  testing::ManualClock clock_;
   Keyspace keys_{100};
 };
 
@@ -71,7 +73,7 @@ TEST(Scripts, AreNamedByTheSha1OfTheirText) {
 Reply run(const Script& script, Keyspace& keys, const std::vector<std::int64_t>& integers) {
   CommandBatch batch;
   batch.run(script, std::vector<std::string_view>{"counter", "record"}, integers);
-  return run_script_twin(keys, batch[0]);
+  return run_script_twin(keys, batch[0], testing::ManualClock{});
 }
 
 TEST(Scripts, DoNothingWhenTheyAreCalledWithoutAKey) {
@@ -79,7 +81,7 @@ TEST(Scripts, DoNothingWhenTheyAreCalledWithoutAKey) {
     Keyspace keys{10};
     CommandBatch batch;
     batch.run(*script, std::span<const std::string_view>{}, std::span<const std::int64_t>{});
-    EXPECT_EQ(run_script_twin(keys, batch[0]), Reply::integer(-1)) << script->name;
+    EXPECT_EQ(run_script_twin(keys, batch[0], testing::ManualClock{}), Reply::integer(-1)) << script->name;
     EXPECT_EQ(keys.size(), 0U) << script->name;
   }
 }
@@ -89,7 +91,7 @@ TEST(Scripts, WithoutATwinAreAnsweredWithAnError) {
   Keyspace keys{10};
   CommandBatch batch;
   batch.run(kUnknown, "key", {});
-  EXPECT_TRUE(run_script_twin(keys, batch[0]).is_error());
+  EXPECT_TRUE(run_script_twin(keys, batch[0], testing::ManualClock{}).is_error());
 }
 
 TEST(Scripts, AnswerOutOfMemoryWhenTheStoreIsFullAndDoNothing) {

@@ -8,6 +8,7 @@
 #include <set>
 #include <string>
 
+#include "doors/digests.hpp"
 #include "unit/values/error_text.hpp"
 
 namespace tollgate {
@@ -163,7 +164,7 @@ TEST(ReservationToken, PrintsNoSecretInAnyRejection) {
 
 // With the secret, or without any secret configured, a program can sign fields that no Reservation would make.
 TEST(ReservationToken, IsRejectedWithFieldsOutOfRangeAlthoughItsTagFits) {
-  const std::string id = ReservationToken::random_id();
+  const std::string id = random_id();
   for (const ReservationToken& forged :
        {ReservationToken{"", id, {0}, {0}, 0, 0}, ReservationToken{std::string(513, 'u'), id, {0}, {0}, 0, 0},
         ReservationToken{"u", "", {0}, {0}, 0, 0}, ReservationToken{"u", std::string(129, 'i'), {0}, {0}, 0, 0},
@@ -177,7 +178,7 @@ TEST(ReservationToken, IsRejectedWithFieldsOutOfRangeAlthoughItsTagFits) {
 TEST(ReservationToken, HasAnIdOf128RandomBitsInHex) {
   std::set<std::string> ids;
   for (int i = 0; i < 1000; ++i) {
-    ids.insert(ReservationToken::random_id());
+    ids.insert(random_id());
     EXPECT_THAT(*ids.rbegin(), MatchesRegex("[0-9a-f]+"));
     EXPECT_EQ(ids.rbegin()->size(), 32U);
   }

@@ -5,8 +5,6 @@
 #include <limits>
 #include <string>
 
-#include "values/digest.hpp"
-
 namespace tollgate {
 namespace {
 
@@ -44,13 +42,6 @@ TEST(StructuredBytes, AreBase64BetweenColons) {  // the vectors of RFC 4648, sec
   EXPECT_EQ(structured_bytes("fooba"), ":Zm9vYmE=:");
   EXPECT_EQ(structured_bytes("foobar"), ":Zm9vYmFy:");
   EXPECT_EQ(structured_bytes("\xfb\xff\0"s), ":+/8A:");
-}
-
-TEST(Digest, IsThatOfTheStandards) {
-  const Sha256Digest digest = sha256("abc");  // FIPS 180-2, appendix B.1
-  EXPECT_EQ((structured_bytes({digest.data(), 6})), ":ungWv48B:");
-  const Sha256Digest hmac = hmac_sha256("Jefe", "what do ya want for nothing?");  // RFC 4231, case 2
-  EXPECT_EQ((structured_bytes({hmac.data(), 6})), ":W9zBRr9g:");
 }
 
 }  // namespace

@@ -1,0 +1,102 @@
+#include "tollgate/budget_limiter.hpp"
+
+#include <new>
+#include <stdexcept>
+#include <system_error>
+#include <utility>
+
+#include "doors/blocking_budget.hpp"
+#include "values/budget_arguments.hpp"
+
+namespace tollgate::inline v0 {
+namespace {
+
+using Kind = BlockingBudget::Kind;
+using Slots = BlockingBudget::Slots;
+
+ClientOptions complete(ClientOptions options, const BudgetConfig& config) {
+  if (!options.observer) options.observer = config.observer;
+  if (!options.clock) options.clock = config.clock;
+  return options;
+}
+
+BudgetDecision refusal(Source source, std::errc failure) noexcept {
+  BudgetDecision decision;
+  decision.source = source;
+  decision.failure = std::make_error_code(failure);
+  return decision;
+}
+
+}  // namespace
+
+BudgetLimiter::BudgetLimiter(std::string_view url, BudgetConfig config)
+    : BudgetLimiter{url, std::move(config), ClientOptions{}} {}
+
+// Braces, because they evaluate in order: the client is made before `config` is moved from.
+BudgetLimiter::BudgetLimiter(std::string_view url, BudgetConfig config, ClientOptions client)
+    : BudgetLimiter{connect_shared(url, complete(std::move(client), config)), std::move(config)} {}
+
+BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, BudgetConfig config)
+    : limiter_(std::make_shared<BlockingBudget>(std::move(client), std::move(config))) {}
+
+BudgetDecision BudgetLimiter::consume(std::span<const Charge> charges, const CallOptions& options) {
+  detail::check_budget_options(options);
+  auto resolved = limiter_->resolve(charges, Slots::kRefused);
+  return limiter_->finish_or_throw(limiter_->ask(Kind::kCharge, resolved, options));
+}
+
+BudgetDecision BudgetLimiter::try_consume(std::span<const Charge> charges, const CallOptions& options) noexcept {
+  try {
+    detail::check_budget_options(options);
+    auto resolved = limiter_->resolve(charges, Slots::kRefused);
+    return limiter_->finish(limiter_->ask(Kind::kCharge, resolved, options).decision);
+  } catch (const std::invalid_argument&) {
+    return limiter_->finish(refusal(Source::kLocal, std::errc::invalid_argument));
+  } catch (const std::bad_alloc&) {
+    return limiter_->finish(refusal(Source::kFallback, std::errc::not_enough_memory));
+  } catch (...) {  // an injected client threw
+    return limiter_->finish(refusal(Source::kFallback, std::errc::io_error));
+  }
+}
+
+std::vector<BudgetDecision> BudgetLimiter::consume_all(std::span<const BudgetRequest> requests,
+                                                       const CallOptions& options) {
+  detail::check_budget_options_of_many(options);
+  return limiter_->consume_all(requests, options);
+}
+
+BudgetDecision BudgetLimiter::peek(std::span<const Charge> charges, const CallOptions& options) {
+  detail::check_budget_options(options);
+  auto resolved = limiter_->resolve(charges, Slots::kLooked);
+  return limiter_->finish_or_throw(limiter_->ask(Kind::kPeek, resolved, options));
+}
+
+BudgetReservation BudgetLimiter::reserve(std::span<const Charge> charges, const CallOptions& options) {
+  detail::check_budget_options(options);
+  return BudgetReservation::make(limiter_, charges, options);
+}
+
+BudgetReservation BudgetLimiter::adopt(std::string_view token) { return BudgetReservation::adopt(limiter_, token); }
+
+void BudgetLimiter::record(std::span<const Charge> charges, const CallOptions& options) {
+  detail::check_budget_options(options);
+  auto resolved = limiter_->resolve(charges, Slots::kRefused);
+  if (resolved.total() == 0) return;
+  limiter_->check(limiter_->ask(Kind::kRecord, resolved, options).failure.value_or(Failure{}));
+}
+
+void BudgetLimiter::reset(std::string_view limit, std::string_view subject, const CallOptions& options) {
+  limiter_->check(limiter_->reset(limit, subject, options));
+}
+
+void BudgetLimiter::ping(const CallOptions& options) { limiter_->check(limiter_->ping(options)); }
+
+bool BudgetLimiter::drain(std::chrono::steady_clock::time_point deadline) { return limiter_->drain(deadline); }
+
+Stats BudgetLimiter::stats() const { return limiter_->stats(); }
+
+Undelivered BudgetLimiter::undelivered() const noexcept { return limiter_->undelivered(); }
+
+std::string BudgetLimiter::subject_hash(std::string_view subject) const { return limiter_->subject_hash(subject); }
+
+}  // namespace tollgate::inline v0
