@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <limits>
 #include <tuple>
+#include <utility>
 
 #include "doors/digests.hpp"
 #include "values/structured_field.hpp"
@@ -22,14 +23,24 @@ std::string partition_key(std::string_view subject, std::string_view secret) {
   return structured_bytes(first_bytes(hmac_sha256(secret, subject), 16));
 }
 
-void append(std::string& list, std::string_view item) {
-  if (!list.empty()) list += ", ";
-  list += item;
-}
+/// A List, in which an item is not repeated: two charges of one limit and subject are one policy.
+class StructuredList {
+ public:
+  void add(std::string item) {
+    if (std::find(items_.begin(), items_.end(), item) == items_.end()) items_.push_back(std::move(item));
+  }
+  [[nodiscard]] std::string text() const { return fmt::format("{}", fmt::join(items_, ", ")); }
+
+ private:
+  std::vector<std::string> items_;
+};
 
 void add_retry_after(std::vector<HttpHeader>& headers, const DecisionView& decision) {
   if (decision.retry_after) headers.push_back({"retry-after", std::to_string(whole_seconds(*decision.retry_after))});
 }
+
+/// Without a remainder, 0 means that the reset is unknown too.
+bool has_reset(const LimitView& limit) { return limit.remaining || limit.reset_after > milliseconds{0}; }
 
 /// The most restrictive limit of that unit, which these dialects show: one that refuses, then the one with least left.
 const LimitView* most_restrictive(const DecisionView& decision, LimitUnit unit) {
@@ -85,23 +96,23 @@ HttpProblem problem(int status, std::string_view type, std::string_view title, s
 }  // namespace
 
 std::vector<HttpHeader> ietf_headers(const DecisionView& decision, std::string_view partition_secret) {
-  std::string policies;
-  std::string states;
+  StructuredList policies;
+  StructuredList states;
   for (const LimitView& limit : decision.limits) {
     const std::string name = structured_string(limit.name);
-    std::string key;
-    if (!partition_secret.empty() && !limit.subject.empty()) {
-      key = ";pk=" + partition_key(limit.subject, partition_secret);
-    }
-    const std::string window = limit.window ? ";w=" + structured_integer(limit.window->count()) : std::string{};
-    append(policies, name + ";q=" + structured_integer(limit.max) + window + key);
+    const bool is_concurrent = limit.unit == LimitUnit::kConcurrentRequests;
+    const std::string unit = is_concurrent ? R"(;qu="concurrent-requests")" : "";
+    const std::string window = limit.window ? ";w=" + structured_integer(limit.window->count()) : "";
+    const bool has_key = !partition_secret.empty() && !limit.subject.empty();
+    const std::string key = has_key ? ";pk=" + partition_key(limit.subject, partition_secret) : "";
+    policies.add(name + ";q=" + structured_integer(limit.max) + unit + window + key);
     if (!limit.remaining) continue;  // `r` is required
-    append(states, name + ";r=" + structured_integer(*limit.remaining) +
-                       ";t=" + structured_integer(whole_seconds(limit.reset_after)) + key);
+    states.add(name + ";r=" + structured_integer(*limit.remaining) +
+               ";t=" + structured_integer(whole_seconds(limit.usable_after.value_or(limit.reset_after))) + key);
   }
   std::vector<HttpHeader> headers;
-  if (!policies.empty()) headers.push_back({"ratelimit-policy", std::move(policies)});
-  if (!states.empty()) headers.push_back({"ratelimit", std::move(states)});
+  if (std::string text = policies.text(); !text.empty()) headers.push_back({"ratelimit-policy", std::move(text)});
+  if (std::string text = states.text(); !text.empty()) headers.push_back({"ratelimit", std::move(text)});
   add_retry_after(headers, decision);
   return headers;
 }
@@ -113,7 +124,9 @@ std::vector<HttpHeader> openai_headers(const DecisionView& decision) {
     if (limit.remaining) {
       headers.push_back({fmt::format("x-ratelimit-remaining-{}", unit), std::to_string(*limit.remaining)});
     }
-    headers.push_back({fmt::format("x-ratelimit-reset-{}", unit), spelled_duration(limit.reset_after)});
+    if (has_reset(limit)) {
+      headers.push_back({fmt::format("x-ratelimit-reset-{}", unit), spelled_duration(limit.reset_after)});
+    }
   });
   add_retry_after(headers, decision);
   if (decision.retry_after) headers.push_back({"retry-after-ms", std::to_string(decision.retry_after->count())});
@@ -128,7 +141,9 @@ std::vector<HttpHeader> anthropic_headers(const DecisionView& decision, std::chr
     if (limit.remaining) {
       headers.push_back({fmt::format("anthropic-ratelimit-{}-remaining", unit), std::to_string(*limit.remaining)});
     }
-    headers.push_back({fmt::format("anthropic-ratelimit-{}-reset", unit), rfc3339(now + limit.reset_after)});
+    if (has_reset(limit)) {
+      headers.push_back({fmt::format("anthropic-ratelimit-{}-reset", unit), rfc3339(now + limit.reset_after)});
+    }
   });
   add_retry_after(headers, decision);
   if (decision.never_fits) headers.push_back({"x-should-retry", "false"});
@@ -136,13 +151,12 @@ std::vector<HttpHeader> anthropic_headers(const DecisionView& decision, std::chr
 }
 
 HttpProblem quota_exceeded(const DecisionView& decision) {
-  std::string violated;
+  StructuredList violated;
   for (const LimitView& limit : decision.limits) {
-    if (!limit.refuses) continue;
-    if (!violated.empty()) violated += ',';
-    violated += structured_string(limit.name);
+    if (limit.refuses) violated.add(structured_string(limit.name));
   }
-  return problem(429, "quota-exceeded", "Request cannot be satisfied as assigned quota has been exceeded", violated);
+  return problem(429, "quota-exceeded", "Request cannot be satisfied as assigned quota has been exceeded",
+                 violated.text());
 }
 
 HttpProblem reduced_capacity() {

@@ -15,7 +15,7 @@
 namespace tollgate::inline v0 {
 
 /// What a limit counts. The dialects of OpenAI and Anthropic have fields for requests and tokens alone.
-enum class LimitUnit : std::uint8_t { kRequests, kTokens, kOther };
+enum class LimitUnit : std::uint8_t { kRequests, kTokens, kConcurrentRequests, kOther };
 
 /// One limit as header fields describe it.
 struct LimitView {
@@ -23,7 +23,9 @@ struct LimitView {
   LimitUnit unit = LimitUnit::kTokens;
   std::int64_t max = 0;
   std::optional<std::int64_t> remaining = std::nullopt;
-  std::chrono::milliseconds reset_after{0};
+  std::chrono::milliseconds reset_after{0};  ///< until nothing counts any more; 0 without `remaining` = unknown
+  /// Until the request that was refused fits, where that is sooner (a token bucket); nothing = at reset_after.
+  std::optional<std::chrono::milliseconds> usable_after = std::nullopt;
   std::optional<std::chrono::seconds> window = std::nullopt;  ///< nothing = it has no fixed length
   bool refuses = false;
   std::string_view subject = {};  ///< whose budget; empty = not told

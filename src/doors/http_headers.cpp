@@ -66,9 +66,13 @@ milliseconds with_jitter(milliseconds retry_after, HeaderDialect dialect, const 
   return retry_after + milliseconds{bits % (static_cast<std::uint64_t>(most.count()) + 1)};
 }
 
+template <class AnyDecision>
+bool never_fits(const AnyDecision& decision) {
+  return !decision.allowed && !decision.retry_after && !decision.failure;
+}
+
 DecisionView view(const Decision& decision, const HeaderOptions& options, std::string_view user_id) {
   DecisionView view;
-  view.never_fits = !decision.allowed && !decision.retry_after && !decision.failure;
   view.limits.push_back({.name = options.policy,
                          .max = decision.limit,
                          .remaining = decision.remaining,
@@ -79,12 +83,45 @@ DecisionView view(const Decision& decision, const HeaderOptions& options, std::s
   return view;
 }
 
-}  // namespace
+LimitUnit unit_of(const LimitState& state, const HeaderOptions& options) {
+  const auto is_in = [&state](const std::vector<std::string>& names) {
+    return std::find(names.begin(), names.end(), state.limit) != names.end();
+  };
+  if (state.window.kind() == Window::Kind::kConcurrent) return LimitUnit::kConcurrentRequests;
+  if (is_in(options.request_limits)) return LimitUnit::kRequests;
+  return is_in(options.token_limits) ? LimitUnit::kTokens : LimitUnit::kOther;
+}
 
-std::vector<HttpHeader> rate_limit_headers(const Decision& decision, HeaderDialect dialect,
-                                           const HeaderOptions& options, std::string_view user_id) {
+/// Nothing for a month, which has no fixed length, and for what counts while it runs.
+std::optional<std::chrono::seconds> length_of(const Window& window) {
+  const bool has_length = window.kind() != Window::Kind::kUtcMonth && window.kind() != Window::Kind::kConcurrent;
+  return has_length ? std::optional{window.length()} : std::nullopt;
+}
+
+DecisionView view(const BudgetDecision& decision, const HeaderOptions& options, std::span<const Charge> charges) {
+  DecisionView view;
+  for (std::size_t i = 0; i < decision.states.size(); ++i) {
+    const LimitState& state = decision.states[i];
+    if (state.limit.empty() || state.would_refuse) continue;
+    view.limits.push_back({.name = state.limit,
+                           .unit = unit_of(state, options),
+                           .max = state.max,
+                           .remaining = state.remaining,
+                           .reset_after = state.reset_after,
+                           .usable_after = state.refuses ? state.retry_after : std::nullopt,
+                           .window = length_of(state.window),
+                           .refuses = state.refuses,
+                           .subject = charges.empty() ? std::string_view{} : charges[i].subject});
+  }
+  return view;
+}
+
+template <class AnyDecision, class Subjects>
+std::vector<HttpHeader> headers(const AnyDecision& decision, HeaderDialect dialect, const HeaderOptions& options,
+                                const Subjects& subjects) {
   check(options);
-  DecisionView shown = view(decision, options, user_id);
+  DecisionView shown = view(decision, options, subjects);
+  shown.never_fits = never_fits(decision);
   if (decision.retry_after) shown.retry_after = with_jitter(*decision.retry_after, dialect, options);
   switch (dialect) {
     case HeaderDialect::kIetf: return ietf_headers(shown, options.partition_secret);
@@ -96,12 +133,39 @@ std::vector<HttpHeader> rate_limit_headers(const Decision& decision, HeaderDiale
       fmt::format("tollgate: dialect is {}; it must be kIetf, kOpenAi or kAnthropic", static_cast<int>(dialect)));
 }
 
-HttpProblem rate_limit_problem(const Decision& decision, const HeaderOptions& options) {
+template <class AnyDecision, class Subjects>
+HttpProblem problem_of(const AnyDecision& decision, const HeaderOptions& options, const Subjects& subjects) {
   if (decision.allowed) {
     throw std::invalid_argument("tollgate: decision is allowed; a problem is made of one that denies");
   }
   check_policy(options.policy);
-  return decision.failure ? reduced_capacity() : quota_exceeded(view(decision, options, {}));
+  return decision.failure ? reduced_capacity() : quota_exceeded(view(decision, options, subjects));
+}
+
+}  // namespace
+
+std::vector<HttpHeader> rate_limit_headers(const Decision& decision, HeaderDialect dialect,
+                                           const HeaderOptions& options, std::string_view user_id) {
+  return headers(decision, dialect, options, user_id);
+}
+
+std::vector<HttpHeader> rate_limit_headers(const BudgetDecision& decision, HeaderDialect dialect,
+                                           const HeaderOptions& options, std::span<const Charge> charges) {
+  if (decision.states.empty()) charges = {};  // an argument was refused, or memory was short
+  if (!charges.empty() && charges.size() != decision.states.size()) {
+    throw std::invalid_argument(
+        fmt::format("tollgate: charges has {} elements; it must have none or the {} of the decision", charges.size(),
+                    decision.states.size()));
+  }
+  return headers(decision, dialect, options, charges);
+}
+
+HttpProblem rate_limit_problem(const Decision& decision, const HeaderOptions& options) {
+  return problem_of(decision, options, std::string_view{});
+}
+
+HttpProblem rate_limit_problem(const BudgetDecision& decision) {
+  return problem_of(decision, HeaderOptions{}, std::span<const Charge>{});
 }
 
 }  // namespace tollgate::inline v0

@@ -5,7 +5,6 @@
 
 #include <limits>
 #include <memory>
-#include <ostream>
 #include <string>
 #include <tuple>
 #include <vector>
@@ -14,12 +13,10 @@
 #include "tollgate/error.hpp"
 #include "tollgate/rate_limit_config.hpp"
 #include "tollgate/testing/manual_clock.hpp"
+#include "unit/doors/http_headers_test.hpp"
 #include "unit/values/error_text.hpp"
 
 namespace tollgate {
-
-/// What GoogleTest prints of a header.
-void PrintTo(const HttpHeader& header, std::ostream* out) { *out << header.name << ": " << header.value; }
 
 namespace {
 
@@ -122,7 +119,7 @@ TEST(IetfHeaders, OfSeveralLimitsAreLists) {
                                           .reset_after = 1ms,
                                           .window = 60s},
                                          {.name = "running",
-                                          .unit = LimitUnit::kOther,
+                                          .unit = LimitUnit::kConcurrentRequests,
                                           .max = 8,
                                           .remaining = 0,
                                           .reset_after = 5000ms,
@@ -131,7 +128,8 @@ TEST(IetfHeaders, OfSeveralLimitsAreLists) {
                               .retry_after = 5001ms};
   EXPECT_THAT(
       ietf_headers(decision, {}),
-      ElementsAre(HttpHeader{"ratelimit-policy", R"("requests";q=100;w=60, "running";q=8, "unknown";q=7;w=86400)"},
+      ElementsAre(HttpHeader{"ratelimit-policy",
+                             R"("requests";q=100;w=60, "running";q=8;qu="concurrent-requests", "unknown";q=7;w=86400)"},
                   HttpHeader{"ratelimit", R"("requests";r=99;t=1, "running";r=0;t=5)"},
                   HttpHeader{"retry-after", "6"}));
 }
@@ -165,7 +163,8 @@ TEST(OpenAiHeaders, HaveDecimalNumbersOfAnySize) {
 
 TEST(OpenAiHeaders, SpellDurationsAsOpenAiDoes) {
   const auto spelled = [](milliseconds reset_after) {
-    return value_of(openai_headers({.limits = {{.max = 1, .reset_after = reset_after}}}), "x-ratelimit-reset-tokens");
+    return value_of(openai_headers({.limits = {{.max = 1, .remaining = 0, .reset_after = reset_after}}}),
+                    "x-ratelimit-reset-tokens");
   };
   EXPECT_EQ(spelled(0ms), "0s");
   EXPECT_EQ(spelled(1ms), "1ms");
@@ -219,7 +218,7 @@ TEST(AnthropicHeaders, OfWhatNeverFitsSayThatRetryingIsUseless) {
 
 TEST(AnthropicHeaders, RoundInstantsUpAcrossTheEndOfAYearAndBeforeTheEpoch) {
   const auto reset = [](std::chrono::system_clock::time_point now, milliseconds reset_after) {
-    return value_of(anthropic_headers({.limits = {{.max = 1, .reset_after = reset_after}}}, now),
+    return value_of(anthropic_headers({.limits = {{.max = 1, .remaining = 0, .reset_after = reset_after}}}, now),
                     "anthropic-ratelimit-tokens-reset");
   };
   const std::chrono::system_clock::time_point year{tollgate::testing::ManualClock::kStart};
@@ -351,7 +350,7 @@ TEST(RateLimitProblem, EscapesThePolicysName) {
 TEST(RateLimitProblem, NamesEachLimitThatRefuses) {
   EXPECT_THAT(
       quota_exceeded({.limits = {{.name = "a", .refuses = true}, {.name = "b"}, {.name = "c", .refuses = true}}}).body,
-      HasSubstr(R"("violated-policies":["a","c"]})"));
+      HasSubstr(R"("violated-policies":["a", "c"]})"));
 }
 
 TEST(RateLimitProblem, OfAFailureIsNotTheClients) {
