@@ -101,14 +101,17 @@ std::vector<HttpHeader> ietf_headers(const DecisionView& decision, std::string_v
   for (const LimitView& limit : decision.limits) {
     const std::string name = structured_string(limit.name);
     const bool is_concurrent = limit.unit == LimitUnit::kConcurrentRequests;
-    const std::string unit = is_concurrent ? R"(;qu="concurrent-requests")" : "";
-    const std::string window = limit.window ? ";w=" + structured_integer(limit.window->count()) : "";
+    const std::string_view unit = is_concurrent ? R"(;qu="concurrent-requests")" : "";
+    const std::string window =
+        limit.window ? fmt::format(";w={}", structured_integer(limit.window->count())) : std::string{};
     const bool has_key = !partition_secret.empty() && !limit.subject.empty();
-    const std::string key = has_key ? ";pk=" + partition_key(limit.subject, partition_secret) : "";
-    policies.add(name + ";q=" + structured_integer(limit.max) + unit + window + key);
+    const std::string key =
+        has_key ? fmt::format(";pk={}", partition_key(limit.subject, partition_secret)) : std::string{};
+    policies.add(fmt::format("{};q={}{}{}{}", name, structured_integer(limit.max), unit, window, key));
     if (!limit.remaining) continue;  // `r` is required
-    states.add(name + ";r=" + structured_integer(*limit.remaining) +
-               ";t=" + structured_integer(whole_seconds(limit.usable_after.value_or(limit.reset_after))) + key);
+    const milliseconds until = limit.usable_after.value_or(limit.reset_after);
+    states.add(fmt::format("{};r={};t={}{}", name, structured_integer(*limit.remaining),
+                           structured_integer(whole_seconds(until)), key));
   }
   std::vector<HttpHeader> headers;
   if (std::string text = policies.text(); !text.empty()) headers.push_back({"ratelimit-policy", std::move(text)});
