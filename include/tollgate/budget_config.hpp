@@ -15,6 +15,7 @@
 #include "tollgate/clock.hpp"
 #include "tollgate/observer.hpp"
 #include "tollgate/rate_limit_config.hpp"
+#include "tollgate/token_usage.hpp"
 #include "tollgate/window.hpp"
 
 namespace tollgate::inline v0 {
@@ -28,8 +29,8 @@ struct Limit {
   /// 1 … 64 bytes of [A-Za-z0-9_.-], unique within the limiter; not `max`. Part of the key in Redis.
   std::string name = {};
 
-  /// The most that the costs of one subject may add up to in one window, 0 … 2^53-1; 0 = everything is refused but a
-  /// cost of 0. Hosts may differ: each admits up to its own.
+  /// The most that the costs of one subject may add up to in one window, 0 … 2^53-1, with Window::concurrent 0 …
+  /// Window::kMaxSlots; 0 = everything is refused but a cost of 0. Hosts may differ: each admits up to its own.
   std::int64_t max = 0;
 
   /// How long a cost counts.
@@ -41,6 +42,9 @@ struct Limit {
   /// EventKind::kThresholdPassed is reported once per subject and window when a charge brings what was spent from below
   /// this share of max to it or above; percent, 1 … 100, by default 80; 0 = never.
   int warn_at_percent = 80;
+
+  /// What a token of each kind costs in this limit, see BudgetLimiter::cost_of; by default 1 each.
+  TokenWeights weights = {};
 
   /// Under FailurePolicy::kLocalShare: what this process grants by itself to each subject and window, 0 … max; nothing
   /// = a tenth of max, rounded up. See BudgetConfig::on_failure.
@@ -64,7 +68,7 @@ struct BudgetConfig {
   std::vector<Limit> limits = {};
 
   /// First part of every key, 0 … 512 bytes without braces. Limiters with the same prefix share the budgets of limits
-  /// with the same name, which must then have the same kind of window.
+  /// with the same name, which must then have the same window: see Window.
   std::string key_prefix = "tollgate";
 
   /// Who decides when Redis gives no usable reply. kLocalShare grants a request when every charge fits into this

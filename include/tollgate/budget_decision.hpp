@@ -18,7 +18,7 @@ namespace tollgate::inline v0 {
 /// What one charge found.
 struct LimitState {
   std::string_view limit =
-      {};  ///< its name, valid as long as the limiter or a reservation of it; empty = unknown limit
+      {};  ///< its name, valid as long as the limiter, or an open reservation of it; empty = unknown limit
   Window window = Window::fixed(std::chrono::minutes{1});  ///< of the limit
   std::int64_t max = 0;                                    ///< in force: Limit::max or an override
   std::optional<std::int64_t> remaining = std::nullopt;    ///< 0 … max, after the charge; nothing = unknown

@@ -12,12 +12,20 @@
 ///
 /// Blocking: each function blocks for at most one round trip, and never past CallOptions::deadline; without one, for
 /// the client's command timeout (250 ms by default). No round trip is made for a cost above its limit, nor for a charge
-/// that this process remembers as refused (BudgetConfig::deny_memory). Errors: std::invalid_argument, before anything
-/// is sent, when an argument is out of its range. tollgate::Error when Redis gave no usable reply, unless
-/// BudgetConfig::on_failure says otherwise. A refusal is a value, not an error. On a Redis Cluster all charges of a
-/// request must have the same subject: another request fails with Errc::kCrossSlot under every on_failure, and charges
-/// nothing, unless its keys happen to lie in one hash slot. Thread safety: every function may be called from all
-/// threads; so may several limiters on one client.
+/// that this process remembers as refused (BudgetConfig::deny_memory).
+///
+/// Errors: std::invalid_argument, before anything is sent, when an argument is out of its range. tollgate::Error when
+/// Redis gave no usable reply, unless BudgetConfig::on_failure says otherwise. A refusal is a value, not an error.
+///
+/// On a Redis Cluster, charges whose keys lie in one hash slot, as those of one subject do, are one script as
+/// elsewhere. Others are one script for each slot, sent to their nodes at once, in the time of one round trip. Where
+/// one of them refuses or fails, the others are given back by a post. So no limit is ever passed, and a refused request
+/// is charged nowhere once its post has arrived; until then it may cause refusals of others. What is given back after
+/// its window has ended, or by a post that is lost (undelivered()), stays charged. A record() that fails may have been
+/// made in part: its error has may_have_executed(). With CallOptions::operation_id, all charges must have the same
+/// subject: otherwise the call fails with Errc::kCrossSlot under every on_failure, and charges nothing.
+///
+/// Thread safety: every function may be called from all threads; so may several limiters on one client.
 #pragma once
 
 #include <chrono>
@@ -104,6 +112,10 @@ class TOLLGATE_EXPORT BudgetLimiter {
   void record(std::initializer_list<Charge> charges, const CallOptions& options = {}) {
     record(span_of(charges), options);
   }
+
+  /// The cost of these tokens in `limit`, by its weights; rounded up. Throws std::invalid_argument when no limit has
+  /// the name, and when a number of tokens is not 0 … 2^53-1. No I/O.
+  [[nodiscard]] std::int64_t cost_of(std::string_view limit, const TokenUsage& usage) const;
 
   /// Deletes what `subject` has spent of `limit`: one key, one round trip. An override in Redis stays. Throws
   /// tollgate::Error under every on_failure.

@@ -55,7 +55,8 @@ class TOLLGATE_EXPORT BudgetReservation {
 
   /// Replaces the charges by the actual costs, as many as charges, each 0 … 2^53-1. What was charged beyond them is
   /// given back to the windows that were charged, while these count. What exceeds the charges is charged to the current
-  /// windows, if necessary past the limits; on a refused reservation, all of it. Returns at once; throws
+  /// windows, if necessary past the limits; on a refused reservation, all of it. Slots (Window::concurrent) are freed,
+  /// whatever their actual cost is. Returns at once; throws
   /// std::invalid_argument only. A settlement that cannot be delivered is counted by BudgetLimiter::undelivered(). A
   /// second call, and one after cancel(), has no effect. Of several reservations with the same operation_id, or adopted
   /// from the same token(), only the first settlement has an effect; one of these that is made later than an hour after

@@ -74,6 +74,10 @@ class TOLLGATE_EXPORT RedisClient {
   /// loaded the scripts of preload(). Empty: it runs them, or it has not been tried yet. No I/O.
   [[nodiscard]] virtual Failure script_refusal() const { return {}; }
 
+  /// Whether keys may lie on different servers, so that a script may name keys of one hash slot only: true for a
+  /// Cluster.
+  [[nodiscard]] virtual bool divides_by_slot() const { return false; }
+
   /// Blocks until every post made so far and every late reply has been handled, or until `deadline`; true when none is
   /// left.
   virtual bool drain(std::chrono::steady_clock::time_point deadline) {

@@ -1,5 +1,7 @@
 /// How long a limit of a BudgetLimiter counts what it admits. In every kind of window the server's clock decides, so
-/// the hosts' clocks do not matter. Thread safety: that of any value.
+/// the hosts' clocks do not matter.
+///
+/// Thread safety: that of any value.
 #pragma once
 
 #include <chrono>

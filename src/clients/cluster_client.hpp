@@ -38,6 +38,7 @@ class ClusterClient final : public RedisClient {
     cluster_.get().post_at(not_before, std::move(batch), std::move(handler));
   }
   void preload(std::span<const Script* const> scripts) override { scripts_.add(scripts); }
+  [[nodiscard]] bool divides_by_slot() const override { return true; }
   [[nodiscard]] Failure script_refusal() const override { return cluster_.get().script_refusal(); }
   [[nodiscard]] ClientStats stats() const override { return cluster_.get().stats(); }
 

@@ -119,10 +119,15 @@ Reply Keyspace::expire(std::string_view key, std::int64_t seconds) {
 }
 
 Reply Keyspace::ttl(std::string_view key) {
+  const std::int64_t ms = pttl(key).to_integer().value_or(-2);
+  return Reply::integer(ms < 0 ? ms : (ms + 500) / 1000);  // as Redis rounds
+}
+
+Reply Keyspace::pttl(std::string_view key) {
   const Entry* entry = find(key);
   if (entry == nullptr) return Reply::integer(-2);
   if (!entry->expires_at) return Reply::integer(-1);
-  return Reply::integer(std::chrono::round<std::chrono::seconds>(*entry->expires_at - now_).count());
+  return Reply::integer(std::chrono::round<std::chrono::milliseconds>(*entry->expires_at - now_).count());
 }
 
 Reply Keyspace::unlink(std::string_view key) {

@@ -1,6 +1,6 @@
-/// The part of Redis that a rate limiter needs, as a plain data structure: string keys with expiry, and hashes, in
-/// memory. Time is passed in. Its replies are those of Redis 7, including the texts of errors. Thread safety: none;
-/// MemoryClient puts a lock around it.
+/// The part of Redis that a rate limiter needs, as a plain data structure: string keys with expiry, and hashes.
+/// Time is passed in. Its replies are those of Redis 7, including the texts of errors.
+/// Thread safety: none; MemoryClient puts a lock around it.
 #pragma once
 
 #include <chrono>
@@ -44,6 +44,7 @@ class Keyspace {
   Reply incr_by(std::string_view key, std::int64_t increment);
   Reply expire(std::string_view key, std::int64_t seconds);
   Reply ttl(std::string_view key);
+  Reply pttl(std::string_view key);
   Reply unlink(std::string_view key);
   /// SET key value EX seconds
   Reply set(std::string_view key, std::string value, std::int64_t seconds);

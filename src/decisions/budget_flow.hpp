@@ -6,14 +6,17 @@
 ///     if (pending.uses_memory) { fill in `remembered` and `memory_version` of each item; flow.advise(pending, now); }
 ///     while (flow.next_batch({&pending, 1}, batch) …) {
 ///       flow.resume({&pending, 1}, replies to batch);
+///       post flow.give_back({&pending, 1}, …) when it is not empty
 ///       carry out what pending says; if it waits for the local share: flow.resume(pending, granted);
 ///     }
 ///
-/// Several requests may share each batch; their decisions are independent. Each is one script, so nothing is ever to be
-/// undone but what is executed after its call has returned, see give_back_late().
+/// Several requests may share each batch; their decisions are independent. Each is one script, which charges all or
+/// nothing; what is executed after its call has returned is given back, see give_back_late(). On a Cluster a request is
+/// one script for each hash slot of its keys; where one of them refuses or fails, the others are given back.
 /// Thread safety: BudgetFlow is immutable; one thread at a time may use a PendingBudget.
 #pragma once
 
+#include <array>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -44,6 +47,12 @@ struct BudgetOutcome {
   std::chrono::milliseconds server_time{0};       ///< Unix time of the server; 0 = it gave no reply
 };
 
+/// Which script of a request charges which item: one for all, or on a Cluster one for each hash slot.
+struct BudgetParts {
+  std::array<std::uint8_t, kMaxCharges> of_item{};
+  std::size_t count = 1;
+};
+
 struct PendingBudget {
   enum class Kind : std::uint8_t {
     kPeek,
@@ -57,32 +66,40 @@ struct PendingBudget {
   std::string_view operation_id = {};  ///< empty = none
   BudgetOutcome* outcome = nullptr;    ///< where the outcome is written; unchanged until then
   Step step = Step::kDone;
-  bool uses_memory = false;       ///< the deny memory may decide it, and is updated by its replies
-  std::size_t first_command = 0;  ///< the index of its command in the batch in flight
+  bool uses_memory = false;  ///< the deny memory may decide it, and is updated by its replies
+  BudgetParts parts = {};
+  std::size_t first_command = 0;  ///< the index of its first command in the batch in flight; there is one for each part
 
   // What the driver must do after resume(), by the latest reply; the items have the states of their limits.
-  Asked asked = Asked::kNothing;  ///< what was sent; when the outcome has a failure, the FailurePolicy decided instead
-  bool answered = false;          ///< the items have states: look for thresholds, damaged overrides, shadow refusals
-  bool in_doubt = false;          ///< the costs may be counted although no reply came
-  bool uses_share = false;        ///< Redis counted the costs: they are taken from the local share
+  Asked asked = Asked::kNothing;   ///< what was sent; when the outcome has a failure, the FailurePolicy decided instead
+  bool answered = false;           ///< the items have states: look for thresholds, damaged overrides, shadow refusals
+  bool in_doubt = false;           ///< costs may be counted although no reply came
+  std::int64_t doubtful = 0;       ///< the sum of these costs
+  std::uint32_t to_give_back = 0;  ///< bit k: part k was charged, though the request was not; for the next give_back()
+  bool uses_share = false;         ///< Redis counted the costs: they are taken from the local share
 };
+
+/// The sum of the costs of one part.
+[[nodiscard]] std::int64_t cost_of(const PendingBudget& pending, std::size_t part) noexcept;
 
 /// A change of budgets regardless of their limits: a settlement, or a grant of the local share.
 struct BudgetAdjustment {
   const BudgetCharges* charges = nullptr;  ///< costs may be negative: given back to the item's window
   std::string_view once_id = {};           ///< when not empty, executed at most once under this id
-  std::string_view once_subject = {};      ///< that of the record's key
   std::size_t round = 0;                   ///< which of several adjustments under one once_id this is
   std::chrono::seconds record_ttl{0};
 };
 
 class BudgetFlow {
  public:
-  BudgetFlow(std::vector<Limit> limits, std::string key_prefix, FailurePolicy on_failure, bool overrides_in_redis)
-      : limits_(std::move(limits)),
-        key_prefix_(std::move(key_prefix)),
-        on_failure_(on_failure),
-        overrides_in_redis_(overrides_in_redis) {}
+  struct Options {
+    FailurePolicy on_failure = FailurePolicy::kThrow;
+    bool overrides_in_redis = false;
+    bool divides_by_slot = false;  ///< as RedisClient's function of that name
+  };
+
+  BudgetFlow(std::vector<Limit> limits, std::string key_prefix, Options options)
+      : limits_(std::move(limits)), key_prefix_(std::move(key_prefix)), options_(options) {}
 
   [[nodiscard]] std::span<const Limit> limits() const noexcept { return limits_; }
   [[nodiscard]] const Limit& limit_of(const BudgetItem& item) const noexcept { return limits_[item.limit]; }
@@ -110,6 +127,12 @@ class BudgetFlow {
   /// Takes the local share's decision on a request at kAwaitLocalShare.
   void resume(PendingBudget& pending, bool granted) const noexcept { apply_policy(pending, granted); }
 
+  /// Appends to `batch` what gives back the parts of requests that were charged although the request was not; once.
+  /// Returns the sum of their costs.
+  std::int64_t give_back(std::span<PendingBudget> requests, CommandBatch& batch) const;
+  /// What give_back() would return; 0 = nothing is to be given back.
+  [[nodiscard]] static std::int64_t amount_to_give_back(std::span<const PendingBudget> requests) noexcept;
+
   void adjust(const BudgetAdjustment& adjustment, CommandBatch& batch) const;
 
   /// How long the record of an operation id is kept.
@@ -121,25 +144,38 @@ class BudgetFlow {
                                    std::chrono::milliseconds duration) const noexcept;
 
  private:
-  /// Of an operation that is executed once; `key` is empty where there is none.
+  /// Of an operation that is executed once; `id` is empty where there is none. Each part has a record of its own.
   struct Record {
-    std::string_view key = {};
+    std::string_view kind = {};
+    std::string_view id = {};
     std::chrono::seconds ttl{0};
   };
 
-  void append(budget_script::Mode mode, const BudgetCharges& charges, const Record& record, CommandBatch& batch) const;
-  void read(PendingBudget& pending, const ReplyRange& replies) const noexcept;
+  [[nodiscard]] BudgetParts parts_of(const BudgetCharges& charges) const noexcept;
+  void append_all(budget_script::Mode mode, const BudgetCharges& charges, const BudgetParts& parts,
+                  const Record& record, CommandBatch& batch) const;
+  void append(budget_script::Mode mode, std::span<const BudgetItem* const> items, const Record& record,
+              CommandBatch& batch) const;
+  struct PartAnswer {
+    Failure failure;
+    bool allowed = false;
+    bool repeats = false;  ///< an adjustment that was made before
+  };
+
+  void read(PendingBudget& pending, const BatchResult& result, std::size_t end) const noexcept;
+  [[nodiscard]] PartAnswer read_part(PendingBudget& pending, std::size_t part,
+                                     const ReplyRange& replies) const noexcept;
+  void decide(PendingBudget& pending, bool allowed) const noexcept;
   void fail(PendingBudget& pending, Failure failure) const noexcept;
   void apply_policy(PendingBudget& pending, bool granted) const noexcept;
   [[nodiscard]] bool is_redis_alone_to_decide(const PendingBudget& pending) const noexcept {
-    return overrides_in_redis_ || pending.kind != PendingBudget::Kind::kCharge || !pending.operation_id.empty();
+    return options_.overrides_in_redis || pending.kind != PendingBudget::Kind::kCharge || !pending.operation_id.empty();
   }
   [[nodiscard]] LimitState unknown_state(const BudgetItem& item) const noexcept;
 
   std::vector<Limit> limits_;
   std::string key_prefix_;
-  FailurePolicy on_failure_;
-  bool overrides_in_redis_;
+  Options options_;
 };
 
 /// The batch to post when the outcome of `batch` becomes known after its call has returned with a refusal: it gives

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <numeric>
 #include <string_view>
 
@@ -11,8 +12,10 @@
 namespace tollgate::inline v0::decisions {
 namespace {
 
-std::vector<std::int64_t> per_item(const HeldCharges& held, std::span<const std::int64_t> costs) {
-  std::vector<std::int64_t> sums(held.items.size());
+using Sums = std::array<std::int64_t, kMaxCharges>;
+
+Sums per_item(const HeldCharges& held, std::span<const std::int64_t> costs) noexcept {
+  Sums sums{};
   for (std::size_t i = 0; i < costs.size(); ++i) sums[held.item_of[i]] += costs[i];
   return sums;
 }
@@ -47,7 +50,7 @@ HeldCharges HeldCharges::of(const BudgetCharges& charges) {
 }
 
 BudgetCharges HeldCharges::charges_of(std::span<const Limit> limits, std::span<const std::int64_t> more) const {
-  const std::vector<std::int64_t> sums = per_item(*this, more);
+  const Sums sums = per_item(*this, more);
   BudgetCharges charges;
   for (std::size_t i = 0; i < items.size(); ++i) {
     BudgetItem item = decisions::item_of(items[i], limits, sums[i]);
@@ -72,15 +75,22 @@ BudgetCharges HeldCharges::leases(std::span<const Limit> limits) const {
   return charges;
 }
 
-void HeldCharges::hold(std::span<const std::int64_t> more, const BudgetCharges& charged, bool windows_are_known) {
-  const std::vector<std::int64_t> sums = per_item(*this, more);
+void HeldCharges::make_room() {
+  for (Item& item : items) item.parts.reserve(std::min(item.parts.size() + 1, kMostParts));
+}
+
+void HeldCharges::hold(std::span<const std::int64_t> more, const BudgetCharges& charged,
+                       bool windows_are_known) noexcept {
+  const Sums sums = per_item(*this, more);
   for (std::size_t i = 0; i < items.size(); ++i) {
     Item& item = items[i];
     const std::int64_t window = charged.items()[i].state.window;
     if (sums[i] == 0) continue;
     if (item.lease > 0) {
       if (windows_are_known && window > 0) item.lease = window;  // of a repeated operation: the first one's
-      item.parts = {{item.lease, item.total() + sums[i]}};
+      const Part all{item.lease, item.total() + sums[i]};
+      item.parts.clear();
+      item.parts.push_back(all);
     } else if (!windows_are_known) {
       item.settled += sums[i];
     } else if (!item.parts.empty() && item.parts.back().window == window) {
@@ -96,14 +106,14 @@ void HeldCharges::hold(std::span<const std::int64_t> more, const BudgetCharges& 
   for (std::size_t i = 0; i < costs.size(); ++i) costs[i] += more[i];
 }
 
-std::vector<BudgetCharges> HeldCharges::settlement(std::span<const Limit> limits,
-                                                   std::span<const std::int64_t> actual) const {
-  const std::vector<std::int64_t> sums = per_item(*this, actual);
+std::vector<BudgetCharges> HeldCharges::settlement(std::span<const Limit> limits, std::span<const std::int64_t> actual,
+                                                   bool once) const {
+  const Sums sums = per_item(*this, actual);
   std::size_t rounds = 1;
   for (const Item& item : items) rounds = std::max(rounds, item.parts.size());
   std::vector<BudgetCharges> adjustments(rounds);
   const auto adjust = [&](std::size_t round, std::size_t i, std::int64_t cost, std::int64_t window) {
-    if (cost == 0 && once_id.empty()) return;
+    if (cost == 0 && !once) return;
     BudgetItem item = decisions::item_of(items[i], limits, cost);
     item.window = window;
     adjustments[round].add_item(item);
@@ -135,10 +145,12 @@ void check_costs(std::string_view field, const HeldCharges& held, std::span<cons
     detail::reject("{} has {} entries; it must have {}, one for each charge of the reservation", field, costs.size(),
                    held.item_of.size());
   }
+  const auto is_cost = [](std::int64_t cost) { return cost >= 0 && cost <= kMaxTokens; };
   for (std::size_t i = 0; i < costs.size(); ++i) {
-    detail::check_number(fmt::format("{}[{}]", field, i), costs[i], 0, kMaxTokens);
+    if (!is_cost(costs[i])) detail::check_number(fmt::format("{}[{}]", field, i), costs[i], 0, kMaxTokens);
   }
   for (const std::int64_t sum : per_item(held, costs)) {
+    if (is_cost(sum)) continue;
     detail::check_number(fmt::format("the sum of {} of one limit and subject", field), sum, 0, kMaxTokens);
   }
 }

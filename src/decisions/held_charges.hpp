@@ -2,7 +2,6 @@
 /// of add() and of the settlement, and takes note of replies. Thread safety: one thread at a time.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -50,15 +49,18 @@ struct HeldCharges {
   /// The leases that are held, to be renewed.
   [[nodiscard]] BudgetCharges leases(std::span<const Limit> limits) const;
 
+  /// Allocates what the next hold() needs, so that it allocates nothing after the charge was made.
+  void make_room();
+
   /// Notes that `charged`, which charges_of() made of `more`, was charged.
-  void hold(std::span<const std::int64_t> more, const BudgetCharges& charged, bool windows_are_known);
+  void hold(std::span<const std::int64_t> more, const BudgetCharges& charged, bool windows_are_known) noexcept;
 
   /// The adjustments that replace what is held by `actual` costs, one for each charge: they are executed in turn,
   /// because each key occurs once in a script. Unused costs go back to the newest windows first; slots go back whatever
-  /// their actual cost is. With a once_id there are as many adjustments whatever the costs, so that all holders of the
-  /// reservation record the same ones.
+  /// their actual cost is. Where the settlement is executed `once` for several holders, there are as many adjustments
+  /// whatever the costs, so that all holders record the same ones.
   [[nodiscard]] std::vector<BudgetCharges> settlement(std::span<const Limit> limits,
-                                                      std::span<const std::int64_t> actual) const;
+                                                      std::span<const std::int64_t> actual, bool once) const;
 
   /// The sum of what is held.
   [[nodiscard]] std::int64_t total() const noexcept;

@@ -70,9 +70,12 @@ BudgetDecision refusal(Source source, std::errc failure) noexcept {
 
 BlockingBudget::BlockingBudget(std::shared_ptr<RedisClient> client, BudgetConfig config)
     : config_((detail::check_config(config), std::move(config))),
-      flow_(config_.limits, config_.key_prefix, config_.on_failure, config_.overrides_in_redis),
       clock_(config_.clock ? config_.clock : system_clock()),
       client_(std::move(client)),
+      flow_(config_.limits, config_.key_prefix,
+            {.on_failure = config_.on_failure,
+             .overrides_in_redis = config_.overrides_in_redis,
+             .divides_by_slot = client_ && client_->divides_by_slot()}),
       memory_(config_.deny_memory.count() == 0 || config_.overrides_in_redis
                   ? nullptr
                   : std::make_unique<LockedRefusalMemory>(flow_, config_.deny_memory)),
@@ -139,7 +142,20 @@ void BlockingBudget::run(std::span<PendingBudget> requests, Time now, const Call
   const auto period = events_->period();
   const auto& late = needs == BudgetFlow::Needs::kRepliesAlsoLate ? late_charge_ : no_handler_;
   flow_.resume(requests, client_->execute(batch, options.deadline, late));
+  give_back(requests);
   for (PendingBudget& pending : requests) carry_out(pending, now, period);
+}
+
+/// Posts what gives back the parts of refused requests that were charged on a Cluster.
+void BlockingBudget::give_back(std::span<PendingBudget> requests) noexcept {
+  const std::int64_t amount = BudgetFlow::amount_to_give_back(requests);
+  try {
+    CommandBatch batch;
+    flow_.give_back(requests, batch);
+    if (!batch.empty()) client_->post(std::move(batch), undos_);
+  } catch (...) {
+    undos_->lost(amount, no_memory());
+  }
 }
 
 /// Applies the effects of the reply to one request: events, counters, deny memory and local share.
@@ -149,7 +165,7 @@ void BlockingBudget::carry_out(PendingBudget& pending, Time now, LimiterEvents::
   } else if (pending.asked != decisions::Asked::kNothing) {
     events_->answered(pending.asked, period);
   }
-  if (pending.in_doubt) counters_->count_in_doubt(pending.charges.total());
+  if (pending.in_doubt) counters_->count_in_doubt(pending.doubtful);
   if (pending.answered) {
     for (std::size_t i = 0; i < pending.charges.items().size(); ++i) {
       const BudgetItem& item = pending.charges.items()[i];
@@ -265,26 +281,23 @@ bool BlockingBudget::drain(std::chrono::steady_clock::time_point deadline) {
   return drained;
 }
 
-void BlockingBudget::settle(const HeldCharges& held, std::span<const std::int64_t> actual_costs) noexcept {
+void BlockingBudget::settle(const HeldCharges& held, std::span<const std::int64_t> actual_costs,
+                            std::string_view once_id) noexcept {
   std::int64_t amount = 0;
   for (std::size_t i = 0; i < actual_costs.size(); ++i) amount += std::abs(actual_costs[i] - held.costs[i]);
   try {
     const auto age =
         std::chrono::floor<std::chrono::seconds>(now()).time_since_epoch() - std::chrono::seconds{held.made_at};
-    if (!held.once_id.empty() && age > kSettlementLife) {
+    if (!once_id.empty() && age > kSettlementLife) {
       settlements_->lost(amount, detail::failure(Errc::kTimeout, false,
                                                  "a shared reservation was settled later than an hour after it was "
                                                  "made, so nothing was given back or charged"));
     } else {
-      auto adjustments = held.settlement(limits(), actual_costs);
+      auto adjustments = held.settlement(limits(), actual_costs, !once_id.empty());
       CommandBatch batch;
       for (std::size_t round = 0; round < adjustments.size(); ++round) {
         apply_overrides(adjustments[round]);
-        flow_.adjust({.charges = &adjustments[round],
-                      .once_id = held.once_id,
-                      .once_subject = held.items[0].subject,
-                      .round = round,
-                      .record_ttl = kSettlementTtl},
+        flow_.adjust({.charges = &adjustments[round], .once_id = once_id, .round = round, .record_ttl = kSettlementTtl},
                      batch);
       }
       if (!batch.empty()) client_->post(std::move(batch), settlements_);

@@ -69,8 +69,10 @@ class BlockingBudget {
   [[nodiscard]] Failure ping(const CallOptions& options) { return readiness_.ping(*client_, options); }
   [[nodiscard]] bool drain(std::chrono::steady_clock::time_point deadline);
 
-  /// Posts the settlement of what is held. Never throws; a settlement that cannot be delivered is counted.
-  void settle(const decisions::HeldCharges& held, std::span<const std::int64_t> actual_costs) noexcept;
+  /// Posts the settlement of what is held; when `once_id` is not empty, it is executed once under this id. Never
+  /// throws; a settlement that cannot be delivered is counted.
+  void settle(const decisions::HeldCharges& held, std::span<const std::int64_t> actual_costs,
+              std::string_view once_id) noexcept;
 
   /// Notes that a reservation of `amount` was destroyed without settle() or cancel().
   void drop(std::int64_t amount) noexcept;
@@ -88,15 +90,16 @@ class BlockingBudget {
   void start(PendingBudget& pending, Time now);
   void apply_overrides(decisions::BudgetCharges& charges) noexcept;
   void run(std::span<PendingBudget> requests, Time now, const CallOptions& options);
+  void give_back(std::span<PendingBudget> requests) noexcept;
   void carry_out(PendingBudget& pending, Time now, LimiterEvents::Period period) noexcept;
   void use_share(const PendingBudget& pending) noexcept;
   void ask_local_share(PendingBudget& pending) noexcept;
   void post(const decisions::BudgetAdjustment& adjustment, std::int64_t amount) noexcept;
 
   const BudgetConfig config_;
-  const decisions::BudgetFlow flow_;
   const std::shared_ptr<const Clock> clock_;
   const std::shared_ptr<RedisClient> client_;
+  const decisions::BudgetFlow flow_;
   const std::unique_ptr<LockedRefusalMemory> memory_;  // null = off
   const std::unique_ptr<LocalShares> shares_;          // null but under kLocalShare
   const std::shared_ptr<LimiterCounters> counters_;

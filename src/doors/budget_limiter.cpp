@@ -85,6 +85,13 @@ void BudgetLimiter::record(std::span<const Charge> charges, const CallOptions& o
   limiter_->check(limiter_->ask(Kind::kRecord, resolved, options).failure.value_or(Failure{}));
 }
 
+std::int64_t BudgetLimiter::cost_of(std::string_view limit, const TokenUsage& usage) const {
+  const auto index = decisions::find_limit(limiter_->limits(), limit);
+  if (!index) decisions::reject_limit("limit", limit, limiter_->limits());
+  detail::check_usage(usage);
+  return weighted_cost(usage, limiter_->limits()[*index].weights);
+}
+
 void BudgetLimiter::reset(std::string_view limit, std::string_view subject, const CallOptions& options) {
   limiter_->check(limiter_->reset(limit, subject, options));
 }

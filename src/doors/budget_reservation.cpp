@@ -1,5 +1,7 @@
 #include "tollgate/budget_reservation.hpp"
 
+#include <array>
+#include <chrono>
 #include <memory>
 #include <stdexcept>
 #include <utility>
@@ -65,6 +67,7 @@ BudgetReservation BudgetReservation::adopt(std::shared_ptr<BlockingBudget> limit
 
 BudgetDecision BudgetReservation::charge(std::span<const std::int64_t> costs, BudgetCharges& charges,
                                          const CallOptions& options) {
+  held_->make_room();
   BudgetOutcome outcome = limiter_->ask(BlockingBudget::Kind::kCharge, charges, options);
   if (outcome.charged) held_->hold(costs, charges, outcome.windows_are_known);
   return limiter_->finish_or_throw(std::move(outcome));
@@ -102,15 +105,15 @@ void BudgetReservation::settle(std::span<const std::int64_t> actual_costs, const
   decisions::check_costs("actual_costs", *held_, actual_costs);
   if (!limiter_) return;
   detail::check_budget_options(options);
-  if (held_->once_id.empty()) held_->once_id = options.operation_id.value_or(std::string_view{});
-  limiter_->settle(*held_, actual_costs);
+  const std::string_view own_id = options.operation_id.value_or(std::string_view{});
+  limiter_->settle(*held_, actual_costs, held_->once_id.empty() ? own_id : held_->once_id);
   release();
 }
 
 void BudgetReservation::cancel() noexcept {
   if (!limiter_) return;
   const std::array<std::int64_t, kMaxCharges> nothing{};
-  limiter_->settle(*held_, std::span{nothing}.first(held_->costs.size()));
+  limiter_->settle(*held_, std::span{nothing}.first(held_->costs.size()), held_->once_id);
   release();
 }
 

@@ -31,6 +31,13 @@ void check_name(const std::string& field, const std::string& name) {
   }
 }
 
+void check_weights(const std::string& field, const TokenWeights& weights) {
+  check_number(field + ".input", weights.input, 0, TokenWeights::kLargest);
+  check_number(field + ".output", weights.output, 0, TokenWeights::kLargest);
+  check_number(field + ".cached", weights.cached, 0, TokenWeights::kLargest);
+  check_number(field + ".reasoning", weights.reasoning, 0, TokenWeights::kLargest);
+}
+
 std::int64_t largest_max(const Limit& limit) {
   return limit.window.kind() == Window::Kind::kConcurrent ? Window::kMaxSlots : kMaxTokens;
 }
@@ -54,6 +61,7 @@ void check_config(const BudgetConfig& config) {
       reject("{}.window is {} s long; it must be 1 s … 366 days", field, limit.window.length().count());
     }
     check_number(field + ".warn_at_percent", limit.warn_at_percent, 0, kAllOfMax);
+    check_weights(field + ".weights", limit.weights);
     check_number(field + ".local_share", limit.local_share.value_or(0), 0, limit.max);
   }
   check_length("key_prefix", config.key_prefix, 0, kMaxKeyPrefixBytes);
@@ -62,6 +70,13 @@ void check_config(const BudgetConfig& config) {
            printable(config.key_prefix));
   }
   check_common_fields(config);
+}
+
+void check_usage(const TokenUsage& usage) {
+  check_number("usage.input", usage.input, 0, kMaxTokens);
+  check_number("usage.output", usage.output, 0, kMaxTokens);
+  check_number("usage.cached", usage.cached, 0, kMaxTokens);
+  check_number("usage.reasoning", usage.reasoning, 0, kMaxTokens);
 }
 
 void check_budget_options(const CallOptions& options) {

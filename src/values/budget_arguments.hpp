@@ -7,11 +7,13 @@ namespace tollgate::inline v0 {
 
 struct BudgetConfig;
 struct CallOptions;
+struct TokenUsage;
 
 namespace detail {
 
 void check_config(const BudgetConfig& config);
 void check_budget_options(const CallOptions& options);
+void check_usage(const TokenUsage& usage);
 /// The options of a call with many requests: operation_id must be empty.
 void check_budget_options_of_many(const CallOptions& options);
 

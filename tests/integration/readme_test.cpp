@@ -125,6 +125,12 @@ INSTANTIATE_TEST_SUITE_P(On, Examples,
                                            Example{"settle_in_another_process",
                                                    "reserved: 300 left\n"
                                                    "settled by the worker: 880 left\n"},
+                                           Example{"several_limits",
+                                                   "key_1: 20000 tokens\n"
+                                                   "key_1: refused by key-tokens, it never fits\n"
+                                                   "key_1: refused by key-tokens, later it fits\n"
+                                                   "key_2: 12000 tokens\n"
+                                                   "1968000 left for the team\n"},
                                            Example{"consume_many",
                                                    "alice, 700 tokens: allowed, 300 left\n"
                                                    "bob, 1500 tokens: denied for good\n"

@@ -1,5 +1,6 @@
 /// Default actions of a MockRedisClient: admits(client), denies(client), fails(client). Each sets the ON_CALLs of
-/// execute and post, for every batch of a limiter: charges of both admissions, reads, undo, settle and reset.
+/// execute and post, for every batch of a limiter: charges of both admissions, reads, undo, settle and reset, and the
+/// script of a BudgetLimiter.
 /// EXPECT_CALLs may be added to them. Matchers for batches follow below.
 /// Thread safety: as MockRedisClient.
 #pragma once
@@ -14,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "tollgate/connect.hpp"
 #include "tollgate/rate_limit_config.hpp"
@@ -23,12 +25,39 @@
 
 namespace tollgate::inline v0::testing {
 
+/// Whether `command` runs tollgate's script of this name.
+[[nodiscard]] inline bool runs(const Command& command, std::string_view script) {
+  return command.script != nullptr && command.script->name == script;
+}
+
+/// Appends what charges `cost` to every limit that a BudgetLimiter's `command` names, past the limits.
+inline void charge_every_limit(std::int64_t cost, const Command& command, CommandBatch& batch) {
+  // The layout of the script's arguments: mode, number of charges, flags, a time to live; then six for each charge, of
+  // which the first is the kind of window, the fourth the cost, and the fifth the window or a lease.
+  constexpr std::int64_t kAdjust = 2;
+  constexpr std::int64_t kSlots = 4;
+  std::vector<std::int64_t> integers{command.integers.begin(), command.integers.end()};
+  integers[0] = kAdjust;
+  integers[2] = 0;
+  for (std::size_t charge = 4; charge + 6 <= integers.size(); charge += 6) {
+    integers[charge + 3] = cost;
+    integers[charge + 4] = integers[charge] == kSlots ? 1 : -1;
+  }
+  std::vector<std::string_view> keys;
+  for (std::size_t i = 0; i < static_cast<std::size_t>(integers[1]); ++i) keys.push_back(command.keys[i]);
+  batch.run(*command.script, keys, integers);
+}
+
 /// The replies of a Redis in which every counter that `batch` names has the value `counter`; 0 = the key is absent.
 [[nodiscard]] inline BatchResult answer_with_counters_at(std::int64_t counter, const CommandBatch& batch) {
   const std::shared_ptr<RedisClient> store = connect("memory://");
   CommandBatch counters;
   for (std::size_t i = 0; i < batch.size() && counter != 0; ++i) {
     if (batch[i].operation == Operation::kScan || batch[i].key.empty()) continue;
+    if (runs(batch[i], "budget")) {
+      charge_every_limit(counter, batch[i], counters);
+      continue;
+    }
     counters.unlink(batch[i].key);
     counters.incr_by(batch[i].key, counter);
     counters.expire(batch[i].key, std::chrono::seconds{60});
@@ -74,11 +103,6 @@ template <class Accept>
     if (accept(batch[i])) return true;
   }
   return false;
-}
-
-/// Whether `command` runs tollgate's script of this name.
-[[nodiscard]] inline bool runs(const Command& command, std::string_view script) {
-  return command.script != nullptr && command.script->name == script;
 }
 
 /// Matches a batch with such a command. `key` is a text or a matcher of texts.

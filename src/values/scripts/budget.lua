@@ -150,7 +150,7 @@ end
 function bucket.take(c, cost)
   if cost == 0 then return false end
   local marks = c.marks
-  if #marks == 0 or marks[#marks][1] < c.at then marks[#marks + 1] = {c.at, c.used} end
+  if #marks == 0 or marks[#marks][1] < c.at then marks[#marks + 1] = {c.at, c.part > 0 and c.used - 1 or c.used} end
   if #marks > 16 then  -- merges the two that differ least, which may give back less, never more
     local least = 1
     for i = 2, #marks - 1 do
@@ -163,8 +163,8 @@ function bucket.take(c, cost)
   return true
 end
 -- Gives back at most the least that was used since the charge: what lies above was refilled meanwhile, and would have
--- overflowed had the charge been smaller. The marks say so: before the tick of a mark, that much was used at least once
--- since. Ticks and amounts of marks increase. After a period nothing is given back.
+-- overflowed had the charge been smaller. A mark says how much was used, rounded down, before the charges of its tick; its
+-- tick and amount are above those of the marks before it. After a period nothing is given back.
 function bucket.give(c, tokens)
   local charged = c.named == -1 and c.at or c.named
   if charged <= c.at - c.period or charged > c.at then return false end

@@ -42,7 +42,7 @@ std::optional<TokenBucket> TokenBucket::load(const WindowTerms& terms, const Sto
 
 bool TokenBucket::take(std::int64_t cost) {
   if (cost == 0) return false;
-  if (marks_.empty() || marks_.back().tick < tick_) marks_.push_back({tick_, used_});
+  if (marks_.empty() || marks_.back().tick < tick_) marks_.push_back({tick_, used_ - (part_ > 0 ? 1 : 0)});
   if (marks_.size() > kMaxMarks) merge_marks();
   used_ = add(used_, cost);
   return true;

@@ -6,10 +6,11 @@
 ///
 /// Low-water marks make it possible to give back: had a charge been smaller, the bucket would have been full earlier,
 /// and what was refilled from then on would have overflowed. So at most the least that was used at any time since the
-/// charge is given back. A mark (tick, used) says that just before the charges of that tick so much was used; ticks and
-/// amounts of the marks increase, so the first mark after a charge has the least since then. At most 16 marks are kept:
-/// of more, the two that differ least are merged, which may give back less, never more. Thread safety: that of any
-/// value.
+/// charge is given back. A mark (tick, used) says how much was used, rounded down, just before the charges of that
+/// tick. Ticks and amounts of the marks increase, so the first mark after a charge has the least since then. At most 16
+/// marks are kept: of more, the two that differ least are merged, which may give back less, never more.
+///
+/// Thread safety: that of any value.
 #pragma once
 
 #include "values/windows/window_terms.hpp"

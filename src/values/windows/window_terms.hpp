@@ -32,7 +32,7 @@ struct WindowTerms {
   std::int64_t max = 0;     ///< 0 … 2^53-1
   std::int64_t window = 0;  ///< the window that is given back to, as window() named it, or
                             ///< budget_script::kCurrentWindow; for leases, the lease's id
-  std::int64_t now = 0;  ///< Unix time in ms, not negative
+  std::int64_t now = 0;     ///< Unix time in ms, not negative
 };
 
 /// The numbers of a stored state behind its kind and length; nothing where there is no state.
