@@ -19,14 +19,15 @@ namespace tollgate::inline v0 {
 
 class RedisClient;
 
-/// Receives the result of a batch that was posted, or whose execute() returned before the replies came.
+/// Receives the result of a batch that was posted, or whose execute() returned before the replies came. A client that
+/// divides batches between servers (a Cluster) passes it one result for each part.
 class TOLLGATE_EXPORT ReplyHandler {
  public:
   virtual ~ReplyHandler() = default;
 
-  /// Called once per batch, on whichever thread reads the reply, while no lock is held; it must not block, but may
-  /// post to `client`. A client that divides batches between servers (a Cluster) calls it once per part, with the
-  /// commands of that part.
+  /// `batch` has the commands of the part, in their order: of the whole batch where it was not divided. Called on
+  /// whichever thread reads the reply, while no lock is held, for several parts also at the same time; it must not
+  /// block, but may post to `client`.
   virtual void handle(RedisClient& client, const CommandBatch& batch, const BatchResult& result) noexcept = 0;
 };
 
@@ -43,13 +44,17 @@ class TOLLGATE_EXPORT RedisClient {
   /// Sends `batch` to Redis in one round trip and returns one reply per command, in order. Blocks until the replies
   /// have come, or until the deadline. Errors are in the result; throws std::bad_alloc only.
   ///
-  /// A failure with may_have_executed is followed by exactly one call of `late` (where given): with the replies, when
-  /// they arrive later, or with the failure that made them impossible. That call may come before execute() returns.
+  /// A failure with may_have_executed, of the whole batch or of some of its commands (BatchResult::failed_commands), is
+  /// followed by one call of `late` (where given) for each part in doubt, which is the whole batch where it was not
+  /// divided: with the replies, when they arrive later, or with the failure that made them impossible. These calls may
+  /// come before execute() returns. A client that divided the batch and has no memory left to put the results together
+  /// makes one more call, with the whole batch and that failure.
   virtual BatchResult execute(const CommandBatch& batch, Deadline deadline,
                               const std::shared_ptr<ReplyHandler>& late) = 0;
 
-  /// Queues `batch` to be sent and returns at once. `handler` (where given) is called exactly once.
-  /// Redis executes it after every batch on the key of its first command whose execute() had returned before the call.
+  /// Queues `batch` to be sent and returns at once. `handler` (where given) is called exactly once, or, where the
+  /// client divides the batch, once for each part; each command is in exactly one of the parts. Redis executes it after
+  /// every batch on the key of its first command whose execute() had returned before the call.
   virtual void post(CommandBatch batch, std::shared_ptr<ReplyHandler> handler) = 0;
 
   /// As post(), but `batch` is not sent before `not_before`; used to repeat a command that Redis refused temporarily. A

@@ -95,13 +95,15 @@ bool Cluster::await_refresh(Time until, std::chrono::milliseconds soon) {
   while (refresh_.finished() == seen) {
     if (SteadyClock::now() >= until) return false;
     std::this_thread::sleep_for(kPoll);
+    service_thread_.request();  // again, in case its thread could not be started
   }
   return true;
 }
 
 /// Takes over what MOVED says, before the whole map is read.
 void Cluster::learn_owner(std::uint16_t slot, const HostAndPort& address, Time until) {
-  request_refresh();
+  refresh_.request_after_move();
+  service_thread_.request();
   Member* const before = nodes_.owner(slot);
   Member* const after = nodes_.find_or_make(address);
   if (after == nullptr || after == before) return;

@@ -159,16 +159,17 @@ void Cluster::execute_all(std::vector<Part>& parts, Time until, const std::share
   for (std::thread& thread : threads) thread.join();
 }
 
-/// Waits for a map that names another node than the one that `part` was sent to. The second refresh is needed where the
-/// first had begun before the slots moved. Where maps stay the same, the next refresh is not due so soon.
+/// Waits until the map names another node than the one that `part` was sent to, which it may do already: another call
+/// may have refreshed it since. The second refresh is needed where the first had begun before the slots moved. Where
+/// maps stay the same, the next refresh is not due so soon.
 bool Cluster::await_new_map(const Part& part, const CommandBatch& batch, Time until) {
   const auto has_moved = [&](std::size_t command) {
     return nodes_.owner(hash_slot(batch[command].key)) != part.member;
   };
-  for (int refreshes = 0; refreshes < 2 && await_refresh(until, SlotMapRefresh::kShortestInterval); ++refreshes) {
+  for (int refreshes = 0;; ++refreshes) {
     if (std::any_of(part.commands.begin(), part.commands.end(), has_moved)) return true;
+    if (refreshes == 2 || !await_refresh(until, SlotMapRefresh::kShortestInterval)) return false;
   }
-  return false;
 }
 
 /// Passes what a node answered to `routed`. A command that certainly was not executed is sent again where the map has

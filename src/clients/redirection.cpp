@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "values/hash_slot.hpp"
+#include "values/limits.hpp"
 
 namespace tollgate::inline v0 {
 namespace {
@@ -23,8 +24,9 @@ Redirection read_target(Redirection::Kind kind, std::string_view text) noexcept 
   if (space == std::string_view::npos || colon == std::string_view::npos || colon < space) return {};
   const auto slot = number_of(text.substr(0, space), 0, kHashSlots - 1);
   const auto port = number_of(text.substr(colon + 1), 1, 65535);
-  if (!slot || !port) return {};
-  return {kind, *slot, text.substr(space + 1, colon - space - 1), *port};
+  const std::string_view host = text.substr(space + 1, colon - space - 1);
+  if (!slot || !port || host.size() > kMaxHostBytes) return {};
+  return {kind, *slot, host, *port};
 }
 
 }  // namespace

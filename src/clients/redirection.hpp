@@ -26,7 +26,8 @@ struct Redirection {
   std::uint16_t port = 0;  ///< of kMoved and kAsk
 };
 
-/// A redirection that cannot be read (slot or port out of range) is kNone: then its text is the outcome.
+/// A redirection that cannot be read (slot, port or the host's length out of range) is kNone: then its text is the
+/// outcome.
 [[nodiscard]] Redirection redirection_in(std::string_view error) noexcept;
 [[nodiscard]] inline Redirection redirection_in(const Reply& reply) noexcept {
   return reply.is_error() ? redirection_in(std::string_view{reply.text()}) : Redirection{};

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "values/hash_slot.hpp"
+#include "values/limits.hpp"
 
 namespace tollgate::inline v0 {
 namespace {
@@ -21,6 +22,14 @@ std::optional<std::uint16_t> number_in(const Reply& reply, std::int64_t first, s
 }
 
 std::optional<std::uint16_t> port_in(const Reply& reply) { return number_in(reply, 1, 65535); }
+
+/// Nothing when the port is none, or the host is longer than any name or address.
+std::optional<HostAndPort> address_in(const Reply& host, const Reply& port, const AskedNode& asked) {
+  const std::string_view name = host_or(host.text(), asked.host);
+  const auto number = port_in(port);
+  if (!number || name.size() > kMaxHostBytes) return std::nullopt;
+  return HostAndPort{std::string{name}, *number};
+}
 
 bool append_range(SlotMap& map, const Reply& first, const Reply& last, const HostAndPort& primary) {
   const auto from = number_in(first, 0, kHashSlots - 1);
@@ -63,9 +72,7 @@ std::optional<HostAndPort> address_of(const Reply& node, const AskedNode& asked)
   if (port == nullptr) port = field(node, "port");
   const Reply* host = field(node, "endpoint");  // the form that the cluster's administrator prefers
   if (port == nullptr || host == nullptr) return std::nullopt;
-  const auto number = port_in(*port);
-  if (!number) return std::nullopt;
-  return HostAndPort{std::string{host_or(host->text(), asked.host)}, *number};
+  return address_in(*host, *port, asked);
 }
 
 }  // namespace
@@ -103,14 +110,12 @@ std::optional<SlotMap> read_cluster_slots(const Reply& reply, const AskedNode& a
   for (const Reply& range : reply.elements()) {
     const std::vector<Reply>& parts = range.elements();  // first slot, last slot, primary, replicas
     if (parts.size() < 3 || parts[2].elements().size() < 2) return std::nullopt;
-    const auto port = port_in(parts[2].elements()[1]);
-    if (!port) return std::nullopt;
-    const std::string_view host = host_or(parts[2].elements()[0].text(), asked.host);
-    if (!append_range(map, parts[0], parts[1], {std::string{host}, *port})) return std::nullopt;
+    const auto primary = address_in(parts[2].elements()[0], parts[2].elements()[1], asked);
+    if (!primary || !append_range(map, parts[0], parts[1], *primary)) return std::nullopt;
     for (std::size_t i = 3; i < parts.size(); ++i) {
       const std::vector<Reply>& replica = parts[i].elements();
-      const auto its_port = replica.size() < 2 ? std::nullopt : port_in(replica[1]);
-      if (its_port) add_replica(map, {std::string{host_or(replica[0].text(), asked.host)}, *its_port});
+      auto address = replica.size() < 2 ? std::nullopt : address_in(replica[0], replica[1], asked);
+      if (address) add_replica(map, *std::move(address));
     }
   }
   return map;

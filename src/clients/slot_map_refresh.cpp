@@ -69,6 +69,15 @@ std::optional<SlotMap> SlotMapRefresh::run(Time now) {
   return std::nullopt;
 }
 
+void SlotMapRefresh::request_after_move() noexcept {
+  has_seen_move_.store(true, std::memory_order_release);
+  const Time soon = std::chrono::steady_clock::now() + kShortestInterval;
+  Time due = not_before_.load(std::memory_order_acquire);
+  while (due > soon && !not_before_.compare_exchange_weak(due, soon, std::memory_order_acq_rel)) {
+  }
+  request();
+}
+
 void SlotMapRefresh::has_used_map(bool changed) noexcept {
   has_map_.store(true, std::memory_order_release);
   finish(changed);
@@ -80,6 +89,7 @@ void SlotMapRefresh::give_up() noexcept {
 }
 
 void SlotMapRefresh::finish(bool changed) noexcept {
+  changed = has_seen_move_.exchange(false, std::memory_order_acq_rel) || changed;
   interval_ = changed ? kShortestInterval : std::min(2 * interval_, kLongestInterval);
   not_before_.store(std::chrono::steady_clock::now() + interval_, std::memory_order_release);
   is_running_.store(false, std::memory_order_release);

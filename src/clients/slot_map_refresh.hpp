@@ -31,6 +31,10 @@ class SlotMapRefresh {
 
   /// Notes that the map may be out of date.
   void request() noexcept { is_requested_.store(true, std::memory_order_release); }
+  /// Likewise, when a node has said that a slot is elsewhere. The next refresh is due after the shortest interval at
+  /// the latest, and counts as one that changed the map, also where the map was corrected by that reply already: while
+  /// slots move, calls to a node that was shut down depend on refreshes that are due soon.
+  void request_after_move() noexcept;
   /// Whether a refresh is under way, or would be with request().
   [[nodiscard]] bool is_due(Time now) const noexcept {
     return is_running_.load(std::memory_order_acquire) || now >= not_before_.load(std::memory_order_acquire);
@@ -70,6 +74,7 @@ class SlotMapRefresh {
   std::atomic<bool> is_requested_{false};
   std::atomic<bool> is_running_{false};
   std::atomic<bool> is_stopped_{false};
+  std::atomic<bool> has_seen_move_{false};  // since the last refresh ended
   std::atomic<bool> has_map_{false};
   std::atomic<Time> not_before_{Time::min()};
   std::atomic<std::uint64_t> finished_{0};

@@ -8,10 +8,8 @@ namespace tollgate::inline v0 {
 
 std::string HostAndPort::to_string() const {
   const bool is_ipv6 = host.find(':') != std::string::npos;
-  std::string written = is_ipv6 ? '[' + host + ']' : detail::encode_percent(host);
-  if (const std::size_t percent = written.find('%'); is_ipv6 && percent != std::string::npos) {
-    written.replace(percent, 1, "%25");
-  }
+  // All of it is encoded, because the host may be one that a sentinel or a node of a Cluster has reported.
+  const std::string written = is_ipv6 ? '[' + detail::encode_percent(host, ":") + ']' : detail::encode_percent(host);
   return fmt::format("{}:{}", written, port);
 }
 

@@ -14,6 +14,7 @@
 #include "fuzz/fuzz.hpp"
 #include "transport/reply_parser.hpp"
 #include "values/hash_slot.hpp"
+#include "values/limits.hpp"
 
 namespace tollgate {
 namespace {
@@ -27,6 +28,7 @@ void check(const std::optional<SlotMap>& map) {
   for (const SlotMap::Range& range : map->ranges) {
     require(range.first <= range.last && range.last < kHashSlots, "slots are in range");
     require(range.primary.port > 0, "ports are in range");
+    require(range.primary.host.size() <= kMaxHostBytes, "hosts are no longer than a name can be");
     require(range.primary.host != "?", "a host that is not reported is the host that was asked");
   }
 }
@@ -47,6 +49,7 @@ void check_redirection(std::string_view text) {
   const Redirection redirection = redirection_in(text);
   if (redirection.kind != Redirection::Kind::kMoved && redirection.kind != Redirection::Kind::kAsk) return;
   require(redirection.slot < kHashSlots && redirection.port > 0, "slot and port are in range");
+  require(redirection.host.size() <= kMaxHostBytes, "hosts are no longer than a name can be");
   const std::string word = redirection.kind == Redirection::Kind::kMoved ? "MOVED" : "ASK";
   const std::string written = fmt::format("{} {} {}:{}", word, redirection.slot, redirection.host, redirection.port);
   const Redirection again = redirection_in(std::string_view{written});

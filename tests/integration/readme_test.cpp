@@ -152,6 +152,27 @@ TEST_P(Examples, DoOnRealRedisWhatTheySay) {
   EXPECT_THAT(server.keys_without_ttl(), ::testing::IsEmpty());
 }
 
+TEST(HttpResponses, AreThoseOfThreeDialects) {
+  RedisServer server;
+  const Finished program = run_within_a_minute("http_responses", server);
+  EXPECT_THAT(program.output, ::testing::MatchesRegex("HTTP 200\n"
+                                                      "x-ratelimit-limit-tokens: 1000\n"
+                                                      "x-ratelimit-remaining-tokens: 400\n"
+                                                      "x-ratelimit-reset-tokens: [0-9.ms]+\n"
+                                                      "\n"
+                                                      "HTTP 429\n"
+                                                      "ratelimit-policy: \"tokens-per-minute\";q=1000;w=60\n"
+                                                      "ratelimit: \"tokens-per-minute\";r=400;t=[0-9]+\n"
+                                                      "retry-after: [0-9]+\n"
+                                                      ".*\"violated-policies\":.\"tokens-per-minute\".*\n"
+                                                      "HTTP 429\n"
+                                                      "anthropic-ratelimit-tokens-limit: 1000\n"
+                                                      "anthropic-ratelimit-tokens-reset: [0-9-]+T[0-9:]+Z\n"
+                                                      "x-should-retry: false\n"
+                                                      ".*quota-exceeded.*\n"));
+  EXPECT_EQ(program.status, 0);
+}
+
 TEST(ObservedLimiter, ReportsAndCountsTheUsesOfItsCallers) {
   RedisServer server;
   const Finished program = run_within_a_minute("observed_limiter", server);

@@ -52,6 +52,8 @@ TEST(RedirectionTest, AllElseIsAFinalReply) {
     EXPECT_EQ(redirection_in(text).kind, Kind::kNone) << text;
   }
   EXPECT_EQ(redirection_in(Reply::string("MOVED 1 host:1")).kind, Kind::kNone);  // no error
+  EXPECT_EQ(redirection_in("MOVED 1 " + std::string(255, 'h') + ":1").kind, Kind::kMoved);
+  EXPECT_EQ(redirection_in("MOVED 1 " + std::string(256, 'h') + ":1").kind, Kind::kNone);
 }
 
 class RoutedBatchTest : public ::testing::Test {

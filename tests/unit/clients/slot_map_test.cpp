@@ -124,6 +124,22 @@ TEST(ClusterSlots, OfAnotherFormAreNotRead) {
   }
 }
 
+TEST(SlotMaps, WithAHostThatIsLongerThanAnyNameAreNotRead) {
+  for (const bool is_too_long : {false, true}) {
+    const Reply host = text(std::string(is_too_long ? 256 : 255, 'h'));
+    EXPECT_EQ(read_cluster_shards(list({shard(list({number(0), number(1)}), list({node(host, "master")}))}), kAsked)
+                  .has_value(),
+              !is_too_long);
+    const Reply slots = list({list({number(0), number(1), list({host, number(7000)})})});
+    EXPECT_EQ(read_cluster_slots(slots, kAsked).has_value(), !is_too_long);
+    const Reply replica =
+        list({list({number(0), number(1), list({text("a"), number(7000)}), list({host, number(1)})})});
+    const auto map = read_cluster_slots(replica, kAsked);
+    ASSERT_TRUE(map.has_value());
+    EXPECT_EQ(map->replicas.empty(), is_too_long);
+  }
+}
+
 TEST(ClusterSlots, MoreRangesThanThereAreSlotsAreNotRead) {
   std::vector<Reply> ranges(kMaxRanges + 1, list({number(0), number(0), list({text("a"), number(7000)})}));
   EXPECT_FALSE(read_cluster_slots(Reply::array(ranges), kAsked).has_value());

@@ -189,6 +189,12 @@ TEST(Url, ReadsWhatItWrote) {
   }
 }
 
+TEST(HostAndPort, WritesAReportedHostWithoutControlCharacters) {
+  EXPECT_EQ((HostAndPort{"fe80::1%eth0", 6379}).to_string(), "[fe80::1%25eth0]:6379");
+  EXPECT_EQ((HostAndPort{"a\r\nb", 1}).to_string(), "a%0D%0Ab:1");
+  EXPECT_EQ((HostAndPort{"::\n%0\x1b[2J]", 1}).to_string(), "[::%0A%250%1B%5B2J%5D]:1");
+}
+
 TEST(Url, RejectsATextWithoutScheme) {
   for (const char* text : {"", "redis", "redis:", "redis:/cache", "localhost:6379", "://cache", " redis://cache"}) {
     EXPECT_THAT(rejected(text), AllOf(StartsWith("tollgate: url has no scheme; "), HasSubstr("redis://"))) << text;
