@@ -13,8 +13,6 @@
 namespace tollgate::inline v0::decisions {
 
 namespace script = budget_script;
-using Kind = PendingBudget::Kind;
-using Step = PendingBudget::Step;
 
 namespace {
 

@@ -12,8 +12,6 @@ namespace tollgate::inline v0::decisions {
 
 namespace script = budget_script;
 using std::chrono::milliseconds;
-using Kind = PendingBudget::Kind;
-using Step = PendingBudget::Step;
 
 namespace {
 

@@ -144,6 +144,9 @@ class BudgetFlow {
                                    std::chrono::milliseconds duration) const noexcept;
 
  private:
+  using Kind = PendingBudget::Kind;
+  using Step = PendingBudget::Step;
+
   /// Of an operation that is executed once; `id` is empty where there is none. Each part has a record of its own.
   struct Record {
     std::string_view kind = {};

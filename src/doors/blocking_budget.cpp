@@ -25,7 +25,7 @@ using decisions::HeldCharges;
 
 namespace {
 
-constexpr std::array<const Script*, 1> kScripts{&kBudgetScript};
+constexpr std::array<const Script*, 1> kBudgetScripts{&kBudgetScript};
 
 /// Later than this, the record of another holder's settlement may have expired.
 constexpr std::chrono::hours kSettlementLife{1};
@@ -59,13 +59,6 @@ std::int64_t random_lease() {
   return std::max<std::int64_t>(high << kLowBits | std::int64_t{random()}, 1);
 }
 
-BudgetDecision refusal(Source source, std::errc failure) noexcept {
-  BudgetDecision decision;
-  decision.source = source;
-  decision.failure = std::make_error_code(failure);
-  return decision;
-}
-
 }  // namespace
 
 BlockingBudget::BlockingBudget(std::shared_ptr<RedisClient> client, BudgetConfig config)
@@ -90,7 +83,14 @@ BlockingBudget::BlockingBudget(std::shared_ptr<RedisClient> client, BudgetConfig
       settlements_(std::make_shared<PostHandler>(EventKind::kSettlementFailed, clock_, counters_, events_, rights_)),
       late_charge_(config_.on_failure == FailurePolicy::kAllow ? nullptr : std::make_shared<LateBudgetCharge>(undos_)) {
   if (!client_) throw std::invalid_argument("tollgate: client is null; it must be a RedisClient");
-  client_->preload(kScripts);
+  client_->preload(kBudgetScripts);
+}
+
+BudgetDecision BlockingBudget::refusal(Source source, std::errc failure) noexcept {
+  BudgetDecision decision;
+  decision.source = source;
+  decision.failure = std::make_error_code(failure);
+  return decision;
 }
 
 BlockingBudget::~BlockingBudget() { events_->limiter_ends(); }

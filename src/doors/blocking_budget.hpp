@@ -10,6 +10,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 #include "decisions/budget_flow.hpp"
@@ -64,6 +65,9 @@ class BlockingBudget {
   [[nodiscard]] BudgetDecision finish(BudgetDecision decision) noexcept;
   /// Throws `failure` unless it is empty. Counts no decision.
   void check(Failure failure);
+
+  /// Returns a refusal without states, with `failure` set, for a call that was not sent to Redis.
+  [[nodiscard]] static BudgetDecision refusal(Source source, std::errc failure) noexcept;
 
   [[nodiscard]] Failure reset(std::string_view limit, std::string_view subject, const CallOptions& options);
   [[nodiscard]] Failure ping(const CallOptions& options) { return readiness_.ping(*client_, options); }

@@ -11,20 +11,10 @@
 namespace tollgate::inline v0 {
 namespace {
 
-using Kind = BlockingBudget::Kind;
-using Slots = BlockingBudget::Slots;
-
 ClientOptions complete(ClientOptions options, const BudgetConfig& config) {
   if (!options.observer) options.observer = config.observer;
   if (!options.clock) options.clock = config.clock;
   return options;
-}
-
-BudgetDecision refusal(Source source, std::errc failure) noexcept {
-  BudgetDecision decision;
-  decision.source = source;
-  decision.failure = std::make_error_code(failure);
-  return decision;
 }
 
 }  // namespace
@@ -41,21 +31,21 @@ BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, BudgetConfig c
 
 BudgetDecision BudgetLimiter::consume(std::span<const Charge> charges, const CallOptions& options) {
   detail::check_budget_options(options);
-  auto resolved = limiter_->resolve(charges, Slots::kRefused);
-  return limiter_->finish_or_throw(limiter_->ask(Kind::kCharge, resolved, options));
+  auto resolved = limiter_->resolve(charges, BlockingBudget::Slots::kRefused);
+  return limiter_->finish_or_throw(limiter_->ask(BlockingBudget::Kind::kCharge, resolved, options));
 }
 
 BudgetDecision BudgetLimiter::try_consume(std::span<const Charge> charges, const CallOptions& options) noexcept {
   try {
     detail::check_budget_options(options);
-    auto resolved = limiter_->resolve(charges, Slots::kRefused);
-    return limiter_->finish(limiter_->ask(Kind::kCharge, resolved, options).decision);
+    auto resolved = limiter_->resolve(charges, BlockingBudget::Slots::kRefused);
+    return limiter_->finish(limiter_->ask(BlockingBudget::Kind::kCharge, resolved, options).decision);
   } catch (const std::invalid_argument&) {
-    return limiter_->finish(refusal(Source::kLocal, std::errc::invalid_argument));
+    return limiter_->finish(BlockingBudget::refusal(Source::kLocal, std::errc::invalid_argument));
   } catch (const std::bad_alloc&) {
-    return limiter_->finish(refusal(Source::kFallback, std::errc::not_enough_memory));
+    return limiter_->finish(BlockingBudget::refusal(Source::kFallback, std::errc::not_enough_memory));
   } catch (...) {  // an injected client threw
-    return limiter_->finish(refusal(Source::kFallback, std::errc::io_error));
+    return limiter_->finish(BlockingBudget::refusal(Source::kFallback, std::errc::io_error));
   }
 }
 
@@ -67,8 +57,8 @@ std::vector<BudgetDecision> BudgetLimiter::consume_all(std::span<const BudgetReq
 
 BudgetDecision BudgetLimiter::peek(std::span<const Charge> charges, const CallOptions& options) {
   detail::check_budget_options(options);
-  auto resolved = limiter_->resolve(charges, Slots::kLooked);
-  return limiter_->finish_or_throw(limiter_->ask(Kind::kPeek, resolved, options));
+  auto resolved = limiter_->resolve(charges, BlockingBudget::Slots::kLooked);
+  return limiter_->finish_or_throw(limiter_->ask(BlockingBudget::Kind::kPeek, resolved, options));
 }
 
 BudgetReservation BudgetLimiter::reserve(std::span<const Charge> charges, const CallOptions& options) {
@@ -80,9 +70,9 @@ BudgetReservation BudgetLimiter::adopt(std::string_view token) { return BudgetRe
 
 void BudgetLimiter::record(std::span<const Charge> charges, const CallOptions& options) {
   detail::check_budget_options(options);
-  auto resolved = limiter_->resolve(charges, Slots::kRefused);
+  auto resolved = limiter_->resolve(charges, BlockingBudget::Slots::kRefused);
   if (resolved.total() == 0) return;
-  limiter_->check(limiter_->ask(Kind::kRecord, resolved, options).failure.value_or(Failure{}));
+  limiter_->check(limiter_->ask(BlockingBudget::Kind::kRecord, resolved, options).failure.value_or(Failure{}));
 }
 
 std::int64_t BudgetLimiter::cost_of(std::string_view limit, const TokenUsage& usage) const {

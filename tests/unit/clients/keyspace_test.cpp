@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -214,6 +215,60 @@ TEST_F(KeyspaceTest, ScansNothingThatHasExpired) {
   keys_.set("new", "1", 90);
   keys_.set_time(kStart + 60s);
   EXPECT_THAT(found("*"), ElementsAre("new"));
+}
+
+TEST_F(KeyspaceTest, SetsSeveralKeysForMilliseconds) {
+  keys_.set("a", "old", 60);
+  std::vector<KeyWrite> writes{{"a", "1", 1'500}, {"b", "2", 90'000}};
+  EXPECT_EQ(keys_.set_all(writes), status("OK"));
+  EXPECT_EQ(keys_.get("a"), bulk("1"));
+  EXPECT_EQ(keys_.pttl("a"), integer(1'500));
+  EXPECT_EQ(keys_.ttl("a"), integer(2));  // rounded, as Redis does
+  EXPECT_EQ(keys_.pttl("b"), integer(90'000));
+  keys_.set_time(kStart + 1'499ms);
+  EXPECT_EQ(keys_.get("a"), bulk("1"));
+  keys_.set_time(kStart + 1'500ms);
+  EXPECT_EQ(keys_.get("a"), nil());
+  EXPECT_EQ(keys_.pttl("a"), integer(-2));
+}
+
+TEST_F(KeyspaceTest, SetsNoneOfSeveralKeysWhenTheyDoNotAllFit) {
+  Keyspace keys{2};
+  keys.set_time(kStart);
+  keys.set("a", "old", 60);
+  std::vector<KeyWrite> writes{{"a", "1", 1'000}, {"b", "2", 1'000}, {"c", "3", 1'000}};
+  EXPECT_TRUE(keys.set_all(writes).is_error());
+  EXPECT_EQ(keys.get("a"), bulk("old"));
+  EXPECT_EQ(keys.pttl("a"), integer(60'000));
+  EXPECT_EQ(keys.size(), 1U);
+
+  keys.set_time(kStart + 60s);  // now `a` has expired, and makes room
+  EXPECT_EQ(keys.set_all(std::span{writes}.subspan(1)), status("OK"));
+  EXPECT_EQ(keys.get("c"), bulk("3"));
+}
+
+TEST_F(KeyspaceTest, HoldsHashes) {
+  EXPECT_EQ(keys_.hget("h", "a"), nil());
+  EXPECT_EQ(keys_.hset("h", "a", "1"), integer(1));
+  EXPECT_EQ(keys_.hset("h", "a", "2"), integer(0));
+  EXPECT_EQ(keys_.hget("h", "a"), bulk("2"));
+  EXPECT_EQ(keys_.hget("h", "b"), nil());
+  EXPECT_EQ(keys_.pttl("h"), integer(-1));
+  EXPECT_EQ(keys_.unlink("h"), integer(1));
+  EXPECT_EQ(keys_.hget("h", "a"), nil());
+}
+
+TEST_F(KeyspaceTest, RefusesCommandsOfAnotherType) {
+  const Reply wrong_type = error("WRONGTYPE Operation against a key holding the wrong kind of value");
+  keys_.hset("h", "a", "1");
+  keys_.set("s", "1", 60);
+  EXPECT_EQ(keys_.get("h"), wrong_type);
+  EXPECT_EQ(keys_.incr_by("h", 1), wrong_type);
+  EXPECT_EQ(keys_.hget("s", "a"), wrong_type);
+  EXPECT_EQ(keys_.hset("s", "a", "1"), wrong_type);
+  EXPECT_EQ(keys_.hget("h", "a"), bulk("1"));
+  EXPECT_EQ(keys_.set("h", "now a string", 60), status("OK"));
+  EXPECT_EQ(keys_.get("h"), bulk("now a string"));
 }
 
 }  // namespace
