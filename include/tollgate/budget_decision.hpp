@@ -35,15 +35,12 @@ struct LimitState {
 /// One LimitState per charge. Thread safety: that of std::vector.
 class LimitStates {
  public:
-  using value_type = LimitState;
-  using const_iterator = const LimitState*;
-
   [[nodiscard]] std::size_t size() const noexcept { return states_.size(); }
   [[nodiscard]] bool empty() const noexcept { return size() == 0; }
   /// `index` < size().
   [[nodiscard]] const LimitState& operator[](std::size_t index) const noexcept { return states_.data()[index]; }
-  [[nodiscard]] const_iterator begin() const noexcept { return states_.data(); }
-  [[nodiscard]] const_iterator end() const noexcept { return states_.data() + states_.size(); }
+  [[nodiscard]] const LimitState* begin() const noexcept { return states_.data(); }
+  [[nodiscard]] const LimitState* end() const noexcept { return states_.data() + states_.size(); }
 
   void push_back(const LimitState& state) { states_.push_back(state); }
 

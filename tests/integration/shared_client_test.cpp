@@ -15,6 +15,7 @@
 
 #include "tollgate/connect.hpp"
 #include "tollgate/redis_rate_limiter.hpp"
+#include "tollgate/testing/manual_clock.hpp"
 #include "tollgate/testing/redis_server.hpp"
 
 namespace tollgate::tests {
@@ -57,7 +58,10 @@ class SharedClient : public ::testing::Test {
 
 TEST_F(SharedClient, EightLimitersHaveTogetherAsManyConnectionsAsOne) {
   std::vector<std::unique_ptr<RedisRateLimiter>> limiters;
-  for (int i = 0; i < 8; ++i) limiters.push_back(std::make_unique<RedisRateLimiter>(url()));
+  const auto one_minute = std::make_shared<testing::ManualClock>();
+  for (int i = 0; i < 8; ++i) {
+    limiters.push_back(std::make_unique<RedisRateLimiter>(url(), RateLimitConfig{.clock = one_minute}));
+  }
   std::vector<std::thread> threads;
   for (const auto& limiter : limiters) {
     threads.emplace_back([&limiter = *limiter] {

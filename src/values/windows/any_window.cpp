@@ -44,8 +44,8 @@ std::string beginning_of(const WindowTerms& terms) {
 /// Whether it begins as a state does: a kind, a length, a digit.
 bool is_state(std::string_view text) {
   const std::size_t space = text.find_first_not_of("0123456789", 2);
-  return text.size() > 2 && text[0] >= '0' && text[0] <= '4' && text[1] == ' ' && space > 2 &&
-         space + 1 < text.size() && text[space] == ' ' && text[space + 1] >= '0' && text[space + 1] <= '9';
+  return text.size() > 2 && text[0] >= '0' && text[0] <= '4' && text[1] == ' ' && space != std::string_view::npos &&
+         space > 2 && space + 1 < text.size() && text[space] == ' ' && text[space + 1] >= '0' && text[space + 1] <= '9';
 }
 
 }  // namespace
