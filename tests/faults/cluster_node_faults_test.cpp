@@ -174,7 +174,8 @@ class GatedNode : public ClusterNodeFaults {
     cluster_.node(0).command({"CONFIG", "SET", "cluster-announce-port", std::to_string(gate_.port())});
     for (std::size_t node = 0; node < 2; ++node) {
       ASSERT_TRUE(soon([&] {
-        for (const Reply& range : cluster_.node(node).command({"CLUSTER", "SLOTS"}).elements()) {
+        const Reply slots = cluster_.node(node).command({"CLUSTER", "SLOTS"});
+        for (const Reply& range : slots.elements()) {
           if (range.elements().at(2).elements().at(1).to_integer() == gate_.port()) return true;
         }
         return false;

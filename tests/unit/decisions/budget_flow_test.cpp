@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <deque>
 #include <string>
 #include <utility>
 #include <vector>
@@ -55,12 +56,14 @@ class FlowOfABudget : public ::testing::Test {
             {.name = "tokens", .max = 1000, .window = Window::token_bucket(1min)},
             {.name = "trial", .max = 10, .window = Window::utc_month(), .shadow = true}};
   }
-  static BudgetFlow flow(FailurePolicy policy = FailurePolicy::kThrow, bool overrides = false) {
-    return {limits(), "p", {.on_failure = policy, .overrides_in_redis = overrides}};
+  // Decisions refer to the limits of their flow, so flows live as long as the test.
+  const BudgetFlow& flow(FailurePolicy policy = FailurePolicy::kThrow, bool overrides = false) {
+    return flows_.emplace_back(limits(), "p",
+                               BudgetFlow::Options{.on_failure = policy, .overrides_in_redis = overrides});
   }
   /// Of a Cluster.
-  static BudgetFlow divided(FailurePolicy policy = FailurePolicy::kThrow) {
-    return {limits(), "p", {.on_failure = policy, .divides_by_slot = true}};
+  const BudgetFlow& divided(FailurePolicy policy = FailurePolicy::kThrow) {
+    return flows_.emplace_back(limits(), "p", BudgetFlow::Options{.on_failure = policy, .divides_by_slot = true});
   }
 
   PendingBudget& start(const BudgetFlow& flow, const std::vector<Charge>& charges, Kind kind = Kind::kCharge,
@@ -89,6 +92,7 @@ class FlowOfABudget : public ::testing::Test {
   static inline const std::vector<Charge> kTwo{{"requests", "key"}, {"tokens", "team", 300}};
 
   PendingBudget pending_;
+  std::deque<BudgetFlow> flows_;
   BudgetOutcome outcome_;
   Needs needs_ = Needs::kNothing;
 };
@@ -248,7 +252,7 @@ TEST_F(FlowOfABudget, LeavesAFailureToThePolicy) {
 }
 
 TEST_F(FlowOfABudget, WaitsForTheLocalShare) {
-  const BudgetFlow flow = this->flow(FailurePolicy::kLocalShare);
+  const BudgetFlow& flow = this->flow(FailurePolicy::kLocalShare);
   for (const bool granted : {true, false}) {
     start(flow, kTwo);
     resume(flow, testing::failure(Errc::kConnectFailed));
