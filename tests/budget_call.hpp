@@ -41,20 +41,20 @@ struct BudgetCall {
   }
 
   [[nodiscard]] std::vector<std::int64_t> integers() const {
-    using namespace budget_script;
-    std::vector<std::int64_t> all(kHeader + kChargeIntegers * charges.size());
-    all[kMode] = static_cast<std::int64_t>(mode);
-    all[kChargeCount] = static_cast<std::int64_t>(charges.size());
-    all[kFlags] = (overrides.empty() ? 0 : kHasOverrides) + (record.empty() ? 0 : kHasRecord);
-    all[kRecordTtl] = record_ttl;
+    namespace script = budget_script;
+    std::vector<std::int64_t> all(script::kHeader + script::kChargeIntegers * charges.size());
+    all[script::kMode] = static_cast<std::int64_t>(mode);
+    all[script::kChargeCount] = static_cast<std::int64_t>(charges.size());
+    all[script::kFlags] = (overrides.empty() ? 0 : script::kHasOverrides) + (record.empty() ? 0 : script::kHasRecord);
+    all[script::kRecordTtl] = record_ttl;
     for (std::size_t i = 0; i < charges.size(); ++i) {
-      const auto part = std::span{all}.subspan(kHeader + i * kChargeIntegers, kChargeIntegers);
-      part[kKind] = static_cast<std::int64_t>(charges[i].window.kind());
-      part[kMax] = charges[i].max;
-      part[kLength] = charges[i].window.length().count();
-      part[kCost] = charges[i].cost;
-      part[kWindow] = charges[i].named;
-      part[kOptions] = charges[i].shadow ? kShadow : 0;
+      const auto part = std::span{all}.subspan(script::kHeader + i * script::kChargeIntegers, script::kChargeIntegers);
+      part[script::kKind] = static_cast<std::int64_t>(charges[i].window.kind());
+      part[script::kMax] = charges[i].max;
+      part[script::kLength] = charges[i].window.length().count();
+      part[script::kCost] = charges[i].cost;
+      part[script::kWindow] = charges[i].named;
+      part[script::kOptions] = charges[i].shadow ? script::kShadow : 0;
     }
     return all;
   }

@@ -19,7 +19,6 @@ using testing::BudgetCase;
 using testing::BudgetLuaStore;
 using testing::kLimitA;
 using testing::kLimitB;
-using testing::kNow;
 using testing::kOperation;
 using testing::kOverrides;
 using testing::RedisServer;

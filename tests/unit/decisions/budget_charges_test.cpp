@@ -22,7 +22,6 @@ using decisions::BudgetCharges;
 using decisions::BudgetItem;
 using decisions::BudgetKey;
 using decisions::OncePerWindow;
-using decisions::Refusal;
 using decisions::RefusalMemory;
 using ::testing::HasSubstr;
 using ::testing::Not;
@@ -162,8 +161,9 @@ TEST(OncePerWindows, AreFirstOnceUntilTheirEnd) {
 }
 
 TEST(ShareWindows, AreFixedOnesOfTheLimitsLengthOrMonths) {
+  using std::chrono::January;
   using std::chrono::sys_days;
-  using namespace std::chrono;
+  using std::chrono::system_clock;
   const auto number = [](const Window& window, system_clock::time_point at) {
     return decisions::share_window(window, at).number;
   };

@@ -100,6 +100,8 @@ struct Step {
   std::size_t charge = 0;  // which one is given back to, counted from the last
 };
 
+// The name is rapidcheck's.
+// NOLINTNEXTLINE(readability-identifier-naming)
 inline void showValue(const Step& step, std::ostream& out) {
   out << "{" << step.elapsed << " ms, " << (step.gives_back ? "give back " : "charge ") << step.tokens << " ("
       << step.charge << ")}";

@@ -174,10 +174,14 @@ RC_GTEST_PROP(TokenBucket, ItsWaitsAreExact, ()) {
 // --- months
 
 RC_GTEST_PROP(UtcMonth, IsThatOfTheCalendar, ()) {
-  using namespace std::chrono;
+  using std::chrono::floor;
+  using std::chrono::milliseconds;
+  using std::chrono::sys_days;
   const auto ms = *rc::gen::inRange<std::int64_t>(0, 100'000'000'000'000);  // to the year 5138
-  const year_month_day date{floor<days>(sys_time<milliseconds>{milliseconds{ms}})};
-  const std::int64_t month = (int{date.year()} - 1970) * 12 + static_cast<std::int64_t>(unsigned{date.month()}) - 1;
+  const std::chrono::year_month_day date{
+      floor<std::chrono::days>(std::chrono::sys_time<milliseconds>{milliseconds{ms}})};
+  const std::int64_t year = int{date.year()};
+  const std::int64_t month = (year - 1970) * 12 + static_cast<std::int64_t>(unsigned{date.month()}) - 1;
   RC_ASSERT(windows::month_of(ms) == month);
   const auto start = sys_days{date.year() / date.month() / 1};
   RC_ASSERT(windows::start_of_month(month) == duration_cast<milliseconds>(start.time_since_epoch()).count());
