@@ -6,25 +6,17 @@
 #include <utility>
 
 #include "doors/blocking_budget.hpp"
+#include "doors/client_defaults.hpp"
 #include "values/budget_arguments.hpp"
 
 namespace tollgate::inline v0 {
-namespace {
-
-ClientOptions complete(ClientOptions options, const BudgetConfig& config) {
-  if (!options.observer) options.observer = config.observer;
-  if (!options.clock) options.clock = config.clock;
-  return options;
-}
-
-}  // namespace
 
 BudgetLimiter::BudgetLimiter(std::string_view url, BudgetConfig config)
     : BudgetLimiter{url, std::move(config), ClientOptions{}} {}
 
 // Braces, because they evaluate in order: the client is made before `config` is moved from.
 BudgetLimiter::BudgetLimiter(std::string_view url, BudgetConfig config, ClientOptions client)
-    : BudgetLimiter{connect_shared(url, complete(std::move(client), config)), std::move(config)} {}
+    : BudgetLimiter{connect_shared(url, with_defaults_of(config, std::move(client))), std::move(config)} {}
 
 BudgetLimiter::BudgetLimiter(std::shared_ptr<RedisClient> client, BudgetConfig config)
     : limiter_(std::make_shared<BlockingBudget>(std::move(client), std::move(config))) {}

@@ -6,26 +6,17 @@
 #include <utility>
 
 #include "doors/blocking_limiter.hpp"
+#include "doors/client_defaults.hpp"
 #include "values/arguments.hpp"
 
 namespace tollgate::inline v0 {
-
-namespace {
-
-ClientOptions complete(ClientOptions options, const RateLimitConfig& config) {
-  if (!options.observer) options.observer = config.observer;
-  if (!options.clock) options.clock = config.clock;
-  return options;
-}
-
-}  // namespace
 
 RedisRateLimiter::RedisRateLimiter(std::string_view url, RateLimitConfig config)
     : RedisRateLimiter{url, std::move(config), ClientOptions{}} {}
 
 // Braces, because they evaluate in order: the client is made before `config` is moved from.
 RedisRateLimiter::RedisRateLimiter(std::string_view url, RateLimitConfig config, ClientOptions client)
-    : RedisRateLimiter{connect_shared(url, complete(std::move(client), config)), std::move(config)} {}
+    : RedisRateLimiter{connect_shared(url, with_defaults_of(config, std::move(client))), std::move(config)} {}
 
 RedisRateLimiter::RedisRateLimiter(std::shared_ptr<RedisClient> client, RateLimitConfig config)
     : limiter_(std::make_shared<BlockingLimiter>(std::move(client), std::move(config))) {}

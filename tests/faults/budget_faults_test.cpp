@@ -149,5 +149,35 @@ TEST_F(BudgetFaults, ALostReplyIsInDoubtAndNeverSentAgain) {
   EXPECT_EQ(left(), (std::vector<std::int64_t>{98, 900}));
 }
 
+TEST_F(BudgetFaults, ARequestCutAtAnyByteChargesNothingAndLeavesNoKeyWithoutExpiry) {
+  for (std::size_t bytes = 1; bytes < 250; bytes += 3) {
+    const auto client = connect(gate_.url(), kPatient);
+    BudgetLimiter limiter{client, budget()};
+    ASSERT_TRUE(limiter.peek(kBoth));  // loads the script
+    gate_.cut_after_request_bytes(bytes);
+    const BudgetDecision decision = limiter.try_consume(kBoth);
+    EXPECT_FALSE(decision.allowed) << bytes;
+    EXPECT_TRUE(decision.failure) << bytes;
+    ASSERT_TRUE(client->drain(Clock::now() + 5s));
+    ASSERT_EQ(left(), (std::vector<std::int64_t>{100, 1000})) << bytes;
+    ASSERT_THAT(server_.keys_without_ttl(), ::testing::IsEmpty()) << bytes;
+  }
+}
+
+TEST_F(BudgetFaults, AReplyCutAtAnyByteAllowsNothingAndItsChargeIsMadeOnce) {
+  for (std::size_t bytes = 0; bytes < 80; ++bytes) {
+    BudgetLimiter limiter{connect(gate_.url(), kPatient), budget()};
+    ASSERT_TRUE(limiter.peek(kBoth));
+    gate_.cut_after_reply_bytes(bytes);
+    const BudgetDecision decision = limiter.try_consume(kBoth);
+    EXPECT_FALSE(decision.allowed) << bytes;
+    EXPECT_EQ(decision.failure, Errc::kConnectionLost) << bytes;
+    EXPECT_EQ(limiter.stats().in_doubt_tokens, 51U) << bytes;
+    ASSERT_TRUE(soon_left(99, 950)) << bytes;
+    ASSERT_THAT(server_.keys_without_ttl(), ::testing::IsEmpty()) << bytes;
+    server_.command({"FLUSHALL"});
+  }
+}
+
 }  // namespace
 }  // namespace tollgate::tests
