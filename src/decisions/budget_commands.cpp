@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "decisions/budget_flow.hpp"
+#include "decisions/window.hpp"
 #include "tollgate/detail/inline_array.hpp"
 #include "values/hash_slot.hpp"
 #include "values/scripts.hpp"

@@ -24,8 +24,7 @@ void explain(Failure& failure) noexcept {
     if (!failure.detail.empty()) failure.detail += "; ";
     failure.detail +=
         "on a Redis Cluster, all charges with an operation_id must have the same subject, so that their keys lie in "
-        "one "
-        "hash slot; and the URL must be redis+cluster://";
+        "one hash slot; and the URL must be redis+cluster://";
   } catch (...) {  // no memory for the text
   }
 }

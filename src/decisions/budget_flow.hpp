@@ -135,9 +135,6 @@ class BudgetFlow {
 
   void adjust(const BudgetAdjustment& adjustment, CommandBatch& batch) const;
 
-  /// How long the record of an operation id is kept.
-  static constexpr std::chrono::seconds kOperationTtl{120};
-
   /// What an item refuses, by its latest reply to a request that was sent at `asked_at`; at most `duration` are
   /// remembered.
   [[nodiscard]] Refusal refusal_of(const BudgetItem& item, Refusal::Time asked_at,

@@ -27,10 +27,6 @@ namespace {
 
 constexpr std::array<const Script*, 1> kBudgetScripts{&kBudgetScript};
 
-/// Later than this, the record of another holder's settlement may have expired.
-constexpr std::chrono::hours kSettlementLife{1};
-constexpr std::chrono::seconds kSettlementTtl = kSettlementLife + BudgetFlow::kOperationTtl;
-
 /// Gives back what was charged after its call had returned with a refusal.
 class LateBudgetCharge final : public ReplyHandler {
  public:
@@ -288,7 +284,7 @@ void BlockingBudget::settle(const HeldCharges& held, std::span<const std::int64_
   try {
     const auto age =
         std::chrono::floor<std::chrono::seconds>(now()).time_since_epoch() - std::chrono::seconds{held.made_at};
-    if (!once_id.empty() && age > kSettlementLife) {
+    if (!once_id.empty() && age > decisions::kSettlementLife) {
       settlements_->lost(amount, detail::failure(Errc::kTimeout, false,
                                                  "a shared reservation was settled later than an hour after it was "
                                                  "made, so nothing was given back or charged"));
@@ -297,7 +293,10 @@ void BlockingBudget::settle(const HeldCharges& held, std::span<const std::int64_
       CommandBatch batch;
       for (std::size_t round = 0; round < adjustments.size(); ++round) {
         apply_overrides(adjustments[round]);
-        flow_.adjust({.charges = &adjustments[round], .once_id = once_id, .round = round, .record_ttl = kSettlementTtl},
+        flow_.adjust({.charges = &adjustments[round],
+                      .once_id = once_id,
+                      .round = round,
+                      .record_ttl = decisions::kSettlementTtl},
                      batch);
       }
       if (!batch.empty()) client_->post(std::move(batch), settlements_);
